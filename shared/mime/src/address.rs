@@ -219,7 +219,7 @@ impl Lexer<'_> {
                 Kind::Special(b'>') => return addr_spec(&tokens, token.offset),
                 Kind::End => return expected(open, "`>` for this `<`"),
                 Kind::Special(b':') if starts_with_at(&tokens) => tokens.clear(),
-                Kind::Special(b',') if tokens.is_empty() || starts_with_at(&tokens) => {}
+                Kind::Special(b',') if starts_with_at(&tokens) => {}
                 Kind::Special(b'<' | b':' | b',' | b';') => return expected(token.offset, "an address"),
                 _ => tokens.push(token),
             }

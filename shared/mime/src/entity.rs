@@ -7,6 +7,9 @@ use bytes::Bytes;
 use crate::param::Value;
 use crate::{Field, Headers, Limits, MimeError, charset, encode, share, split};
 
+/// Whatever the limits say: each level takes stack.
+const DEPTH_MAX: usize = 200;
+
 /// An entity: byte-exact slices of the octets that were parsed, nothing is copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entity {
@@ -27,7 +30,7 @@ impl Entity {
     /// Only for what exceeds `limits`.
     pub fn parse(bytes: &Bytes, limits: &Limits) -> Result<Entity, MimeError> {
         let mut budget = limits.parts;
-        Self::read(bytes, 0..bytes.len(), "text/plain", limits, limits.depth, &mut budget)
+        Self::read(bytes, 0..bytes.len(), "text/plain", limits, limits.depth.min(DEPTH_MAX), &mut budget)
     }
 
     /// The header.

@@ -88,16 +88,16 @@ pub fn fold(name: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let max = if memmem::find(body, b"=?").is_some() { 76 } else { 78 };
     let mut out: Vec<u8> = name.bytes().filter(|&octet| octet.is_ascii_graphic() && octet != b':').collect();
     out.push(b':');
-    let mut column = out.len();
+    let head = out.len();
+    let mut column = head;
     let is_space = |octet: &u8| matches!(octet, b' ' | b'\t');
     let mut space: &[u8] = b" ";
     let mut rest = body;
     while !rest.is_empty() {
         let (word, tail) = rest.split_at(rest.iter().position(is_space).unwrap_or(rest.len()));
         let piece = space.len() + word.len();
-        let first = out.len() == column && column <= name.len() + 1;
-        // Right after the colon a break must help, elsewhere it always does.
-        if column + piece > max && (!first || piece <= max) {
+        // Right after the colon a break has to help, elsewhere it always does.
+        if column + piece > max && (out.len() > head || piece <= max) {
             out.extend_from_slice(b"\r\n");
             column = 0;
         }
@@ -160,55 +160,43 @@ fn q_decode(text: &[u8]) -> Vec<u8> {
     encode::unescape(&spaced, b'=')
 }
 
-/// Byte ranges of `text` that need encoding. They start and end at the ends of words; between two of them stands at
-/// least one plain word, since white space between encoded words would be lost.
+/// Byte ranges of `text` that need encoding: whole words, with the white space at the ends of the text where a word
+/// touches it. Between two ranges stands at least one plain word, since white space between encoded words would be lost.
 fn spans_to_encode(text: &str) -> Vec<(usize, usize)> {
+    let whole = text.len();
+    let (lead, tail) = (whole - text.trim_start_matches(' ').len(), text.trim_end_matches(' ').len());
+    if tail == 0 {
+        return if whole == 0 { Vec::new() } else { vec![(0, whole)] };
+    }
     let mut spans: Vec<(usize, usize)> = Vec::new();
     let mut at = 0;
     for word in text.split(' ') {
         let (start, end) = (at, at + word.len());
         at = end + 1;
-        // An empty first or last word is white space at an end: it is encoded with its neighbour.
-        let at_end = (start == 0 || end == text.len()) && word.is_empty() && !text.is_empty();
-        if !at_end && !needs_encoding(word) {
+        let touches_an_end = (start == lead && lead > 0) || (end == tail && tail < whole);
+        if word.is_empty() || !(touches_an_end || needs_encoding(word)) {
             continue;
         }
-        let gap = |from| text.get(from..start).unwrap_or_default();
+        let (start, end) = (if start == lead { 0 } else { start }, if end == tail { whole } else { end });
         match spans.last_mut() {
-            Some(last) if gap(last.1).bytes().all(|octet| octet == b' ') => last.1 = end,
+            Some(last) if text.get(last.1..start).unwrap_or_default().bytes().all(|octet| octet == b' ') => {
+                last.1 = end;
+            }
             _ => spans.push((start, end)),
         }
     }
-    widen_at_ends(text, &mut spans);
     spans
-}
-
-/// A span of nothing but the white space at one end takes in the word beside it.
-fn widen_at_ends(text: &str, spans: &mut [(usize, usize)]) {
-    if let Some(first) = spans.first_mut()
-        && text.starts_with(' ')
-    {
-        let word = text.len() - text.trim_start_matches(' ').len();
-        let end = text.get(word..).and_then(|rest| rest.find(' ')).map_or(text.len(), |length| word + length);
-        first.1 = first.1.max(end);
-    }
-    if let Some(last) = spans.last_mut()
-        && text.ends_with(' ')
-    {
-        let word = text.trim_end_matches(' ').rfind(' ').map_or(0, |space| space + 1);
-        last.0 = last.0.min(word);
-    }
 }
 
 fn needs_encoding(word: &str) -> bool {
     word.len() > PLAIN_WORD_MAX || word.contains("=?") || !word.bytes().all(|octet| octet.is_ascii_graphic())
 }
 
-/// `text` as encoded words with spaces between, in the shorter of the two encodings.
+/// `text` as encoded words with spaces between, in `Q` where most of it stays readable, else in `B`.
 fn push_words(out: &mut String, text: &str) {
     let as_q: usize = text.bytes().map(q_len).sum();
     let (letter, len_of): (char, fn(u8) -> usize) =
-        if as_q <= text.len() * 4 / 3 { ('Q', q_len) } else { ('B', |_| 1) };
+        if as_q <= text.len() * 2 { ('Q', q_len) } else { ('B', |_| 1) };
     let budget = |word_max: usize| match letter {
         'Q' => word_max - FRAME_LEN,
         _ => (word_max - FRAME_LEN) / 4 * 3,
