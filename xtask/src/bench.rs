@@ -1,0 +1,46 @@
+//! `cargo xtask bench`: builds in release and runs the benchmark programs of the `tests` crate.
+
+use std::process::Command;
+
+use clap::{Args, Subcommand};
+
+use crate::run::{Result, build, sh};
+
+/// Measurements.
+#[derive(Args)]
+pub struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Letters through the whole embedded pipeline, with the floor of the signatures in the same run.
+    ///
+    /// Example: cargo xtask bench pipeline --letters 2000 --size-kb 10 --recipients 1 --json
+    Pipeline {
+        /// Options of the benchmark; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+    /// Composing, signing and verifying alone, beside `openssl cms`.
+    ///
+    /// Example: cargo xtask bench smime --json
+    Smime {
+        /// Options of the benchmark; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+}
+
+impl Bench {
+    /// Runs it.
+    pub fn run(&self) -> Result {
+        let (name, options) = match &self.what {
+            What::Pipeline { options } => ("bench-pipeline", options),
+            What::Smime { options } => ("bench-smime", options),
+        };
+        let program = build("sigillo-tests", &["--bin", name], true)?;
+        sh(Command::new(program).args(options))
+    }
+}

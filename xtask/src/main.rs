@@ -1,0 +1,55 @@
+//! What has an `if` in it: `cargo xtask up | test | bench | kill`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod run;
+mod test;
+mod tools;
+mod up;
+
+/// The project's tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build and start the embedded provider, send a first letter, stay up until Ctrl-C.
+    ///
+    /// Example: cargo xtask up --once
+    Up(up::Up),
+    /// Install what the tests need, then run every check and every test.
+    ///
+    /// Example: cargo xtask test
+    Test(test::Test),
+    /// Measure: the whole pipeline, or the signatures alone.
+    ///
+    /// Example: cargo xtask bench pipeline --letters 2000 --json
+    Bench(bench::Bench),
+    /// The long form of the crash test: kill -9 in the middle of many letters, again and again.
+    ///
+    /// Example: cargo xtask kill --rounds 20 --letters 500
+    Kill(test::Kill),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().task {
+        Task::Up(up) => up.run(),
+        Task::Test(test) => test.run(),
+        Task::Bench(bench) => bench.run(),
+        Task::Kill(kill) => kill.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `cargo xtask test`: every check that must hold on main. `cargo xtask kill`: the long crash test.
+
+use clap::Args;
+
+use crate::{
+    run::{self, Result, sh},
+    tools,
+};
+
+/// Every check and every test.
+#[derive(Args)]
+pub struct Test {
+    /// Leave out formatting, lints and documentation.
+    #[arg(long)]
+    tests_only: bool,
+}
+
+impl Test {
+    /// Runs it.
+    pub fn run(&self) -> Result {
+        // 1. What the tests run against.
+        tools::ensure()?;
+        // 2. What needs no run.
+        if !self.tests_only {
+            sh(run::cargo().args(["fmt", "--all", "--check"]))?;
+            sh(run::cargo().args([
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--locked",
+                "--",
+                "-D",
+                "warnings",
+            ]))?;
+            sh(run::cargo()
+                .args(["doc", "--workspace", "--no-deps", "--locked"])
+                .env("RUSTDOCFLAGS", "-D warnings"))?;
+            if tools::on_path("cargo-deny") {
+                sh(run::cargo().args(["deny", "--offline", "check", "bans", "licenses", "sources"]))?;
+            }
+        }
+        // 3. All tests; nextest where it is installed, and the documentation's examples, which it does not run.
+        if tools::on_path("cargo-nextest") {
+            sh(run::cargo().args(["nextest", "run", "--workspace", "--locked"]))?;
+            sh(run::cargo().args(["test", "--workspace", "--doc", "--locked"]))?;
+        } else {
+            sh(run::cargo().args(["test", "--workspace", "--locked"]))?;
+        }
+        // 4. The README's first command, as a reader would run it.
+        crate::up::Up::once_in_scratch()
+    }
+}
+
+/// The long crash test.
+#[derive(Args)]
+pub struct Kill {
+    /// How often the provider is killed.
+    #[arg(long, default_value_t = 20)]
+    rounds: u32,
+    /// Letters in flight around each kill.
+    #[arg(long, default_value_t = 500)]
+    letters: u32,
+}
+
+impl Kill {
+    /// Runs it.
+    pub fn run(&self) -> Result {
+        sh(run::cargo()
+            .args(["test", "--release", "--package", "sigillo", "--test", "kill", "--", "--nocapture"])
+            .env("SIGILLO_KILL_ROUNDS", self.rounds.to_string())
+            .env("SIGILLO_KILL_LETTERS", self.letters.to_string()))
+    }
+}

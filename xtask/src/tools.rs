@@ -1,0 +1,47 @@
+//! The tools that tests run against: looked for, and installed from Debian where we may.
+
+use std::{path::Path, process::Command};
+
+use crate::run::{Error, Result, sh};
+
+/// A program of the tests and the Debian package that brings it.
+struct Tool {
+    program: &'static str,
+    package: &'static str,
+}
+
+const TOOLS: [Tool; 2] =
+    [Tool { program: "openssl", package: "openssl" }, Tool { program: "xmllint", package: "libxml2-utils" }];
+
+/// Whether a program is on the PATH.
+pub fn on_path(program: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout.trim_ascii() == b"0")
+}
+
+/// Makes sure that all tools are there.
+pub fn ensure() -> Result {
+    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !on_path(tool.program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    if !(is_root() && Path::new("/usr/bin/apt-get").exists()) {
+        return Err(Error::Other(format!("install these packages first: {}", packages.join(" "))));
+    }
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    sh(apt().args(["update", "--quiet=2"]))?;
+    sh(apt().args(["install", "--yes", "--quiet=2", "--no-install-recommends"]).args(&packages))?;
+    match missing.iter().find(|tool| !on_path(tool.program)) {
+        Some(tool) => Err(Error::Other(format!("{} did not bring {}", tool.package, tool.program))),
+        None => Ok(()),
+    }
+}
