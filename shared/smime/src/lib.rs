@@ -1,0 +1,44 @@
+//! S/MIME signatures: made in two phases around a remote key, verified in all the variants that real providers
+//! send. Knows nothing of PEC; reads no clock, draws no randomness, does no I/O.
+//!
+//! - Signing: [`Identity::prepare`] → a signature over [`Pending::digest`], wherever the key is →
+//!   [`Pending::assemble`].
+//! - Verifying: [`split_signed`] → [`verify`] (the mathematics) → [`Verifier::check_chain`] (whom to trust, at an
+//!   instant that the caller gives). [`Verifier`] remembers certificates and chains; use it for many messages.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
+mod algorithm;
+mod attributes;
+mod ber;
+mod certificate;
+mod chain;
+mod cms;
+mod key;
+mod message;
+mod name;
+mod sign;
+mod verifier;
+mod verify;
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+pub use algorithm::{AlgorithmError, Curve, DigestAlgorithm, KeyKind, Policy, SignatureAlgorithm};
+pub use certificate::{CERTIFICATE_BYTES_MAX, Certificate, CertificateError, PEM_CERTIFICATES_MAX};
+pub use chain::{Anchors, ChainError, PATH_CERTIFICATES_MAX};
+pub use cms::{CERTIFICATES_MAX, CMS_BYTES_MAX, ENCLOSED_BYTES_MAX, SIGNERS_MAX};
+pub use key::{KeyError, RsaKey};
+pub use message::{NotSigned, SignedMessage, split_opaque, split_signed};
+pub use sign::{CHAIN_MAX, Identity, IdentityError, Pending, SignError};
+pub use verifier::Verifier;
+pub use verify::{Signer, SignerError, Verified, VerifyError, open_signed_data, verify};
+
+/// SHA-256 over pieces that belong together, as the chunks of a [`mime::Rope`]; nothing is joined.
+pub fn sha256<C: AsRef<[u8]>>(chunks: impl IntoIterator<Item = C>) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    for chunk in chunks {
+        context.update(chunk.as_ref());
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}

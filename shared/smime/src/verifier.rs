@@ -1,0 +1,108 @@
+//! Verification for many messages: certificates parsed once, chains walked once.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::algorithm::Policy;
+use crate::certificate::{Certificate, CertificateError};
+use crate::chain::{self, Anchors, ChainError, Path};
+use crate::cms;
+use crate::message::SignedMessage;
+use crate::verify::{self, Verified, VerifyError};
+
+/// Entries of each cache at most; a full cache is emptied. Italy has some twenty providers.
+const CACHE_MAX: usize = 1024;
+
+/// Anchors, with a memory of certificates seen and of chains that held. Share one among threads.
+///
+/// What it answers never depends on what it has seen before: a chain is remembered with its intermediates and
+/// its instants, and both are compared again.
+#[derive(Debug)]
+pub struct Verifier {
+    anchors: Anchors,
+    certificates: Mutex<HashMap<[u8; 32], Certificate>>,
+    paths: Mutex<HashMap<([u8; 32], Policy), Path>>,
+}
+
+impl Verifier {
+    /// With these anchors.
+    pub fn new(anchors: Anchors) -> Self {
+        Self { anchors, certificates: Mutex::default(), paths: Mutex::default() }
+    }
+
+    /// The anchors it was made with.
+    pub fn anchors(&self) -> &Anchors {
+        &self.anchors
+    }
+
+    /// As [`crate::verify`], with certificates parsed once.
+    ///
+    /// # Errors
+    /// [`VerifyError`], as there.
+    pub fn verify(&self, signed: &SignedMessage, policy: &Policy) -> Result<Verified, VerifyError> {
+        verify::detached(&signed.content, &signed.cms, *policy, &|der| self.certificate(der))
+    }
+
+    /// As [`crate::open_signed_data`], with certificates parsed once.
+    ///
+    /// # Errors
+    /// [`VerifyError`], as there.
+    pub fn open_signed_data(&self, der: &[u8], policy: &Policy) -> Result<(Bytes, Verified), VerifyError> {
+        verify::enclosed(der, *policy, &|der| self.certificate(der))
+    }
+
+    /// Whether `signer` may sign mail and leads to an anchor at this instant, with `others` (the certificates
+    /// of the message) as intermediates: dates, signatures, basicConstraints, keyUsage, extendedKeyUsage,
+    /// nameConstraints and critical extensions of the whole path (spec 5.2 V3, 10.2). Not revocation.
+    ///
+    /// # Errors
+    /// [`ChainError`]: of all paths tried, the failure that says most.
+    pub fn check_chain(
+        &self,
+        signer: &Certificate,
+        others: &[Certificate],
+        at_unix_s: i64,
+        policy: &Policy,
+    ) -> Result<(), ChainError> {
+        let key = (signer.sha256(), *policy);
+        if self.remembered(&key, others, at_unix_s) {
+            return Ok(());
+        }
+        let others = others.get(..cms::CERTIFICATES_MAX).unwrap_or(others);
+        let path = chain::find_path(&self.anchors, signer, others, at_unix_s, *policy)?;
+        remember(&self.paths, key, path);
+        Ok(())
+    }
+
+    fn remembered(&self, key: &([u8; 32], Policy), others: &[Certificate], at: i64) -> bool {
+        lock(&self.paths).get(key).is_some_and(|path| {
+            path.valid.contains(&at)
+                && path.intermediates.iter().all(|hash| others.iter().any(|other| other.sha256() == *hash))
+        })
+    }
+
+    fn certificate(&self, der: &[u8]) -> Result<Certificate, CertificateError> {
+        let hash = crate::sha256([der]);
+        if let Some(known) = lock(&self.certificates).get(&hash) {
+            return Ok(known.clone());
+        }
+        let certificate = Certificate::from_der(der)?;
+        remember(&self.certificates, hash, certificate.clone());
+        Ok(certificate)
+    }
+}
+
+fn remember<K: Eq + std::hash::Hash, V>(cache: &Mutex<HashMap<K, V>>, key: K, value: V) {
+    let mut cache = lock(cache);
+    if cache.len() >= CACHE_MAX {
+        cache.clear();
+    }
+    cache.insert(key, value);
+}
+
+/// A cache is whole between any two statements, so a thread that panicked leaves nothing broken in it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
