@@ -1,0 +1,7 @@
+//! Every port in memory.
+
+mod blobs;
+mod facts;
+
+pub use blobs::MemoryBlobs;
+pub use facts::MemoryFacts;
