@@ -16,7 +16,7 @@ use crate::ber::{self, Malformed, tag};
 use crate::name::{CertifiedNames, DirectoryName, GeneralName, NameConstraints};
 
 /// Octets of one certificate that we read at most. The authority's own, with all its name constraints, has 8 KB.
-pub const CERTIFICATE_BYTES_MAX: usize = 256 * 1024;
+pub const CERTIFICATE_BYTES_MAX: usize = 64 * 1024;
 /// Certificates read from one PEM text at most.
 pub const PEM_CERTIFICATES_MAX: usize = 4096;
 

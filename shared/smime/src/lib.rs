@@ -42,3 +42,8 @@ pub fn sha256<C: AsRef<[u8]>>(chunks: impl IntoIterator<Item = C>) -> [u8; 32] {
     out.copy_from_slice(context.finish().as_ref());
     out
 }
+
+/// Text from outside as an error message may show it: short, and without control characters.
+fn excerpt(text: &str) -> String {
+    text.chars().take(100).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

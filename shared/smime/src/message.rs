@@ -1,16 +1,19 @@
 //! Finding the signature in a message (RFC 1847, RFC 8551 §3): what was signed, and the CMS beside it.
 
+use std::fmt;
+
 use bytes::Bytes;
 use mime::param::Value;
 use mime::{Headers, Limits, MimeError};
 
 use crate::cms::CMS_BYTES_MAX;
+use crate::excerpt;
 
 /// A detached signature is in base64 at most this long: four octets for three, and line ends.
 const ENCODED_BYTES_MAX: usize = CMS_BYTES_MAX * 2;
 
 /// A message with a detached signature, taken apart. Nothing is verified yet.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SignedMessage {
     /// The exact octets that were signed: the first part, headers included, without the line end that belongs to
     /// the delimiter. A slice of the message.
@@ -21,6 +24,16 @@ pub struct SignedMessage {
     pub micalg: Option<String>,
     /// The media type of the second part, in lower case: with or without the `x-`.
     pub signature_type: String,
+}
+
+/// Sizes only: what was signed is nobody's log line.
+impl fmt::Debug for SignedMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedMessage")
+            .field("content_bytes", &self.content.len())
+            .field("cms_bytes", &self.cms.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a message has no signature of ours (spec 5.2 V1). Displays finish the sentence "failed to …".
@@ -79,12 +92,15 @@ pub enum NotSigned {
 pub fn split_signed(message: &Bytes) -> Result<SignedMessage, NotSigned> {
     let (content_type, body) = head(message)?;
     if content_type.value != "multipart/signed" {
-        return Err(NotSigned::TopLevel { expected: "multipart/signed", found: content_type.value });
+        return Err(NotSigned::TopLevel {
+            expected: "multipart/signed",
+            found: excerpt(&content_type.value),
+        });
     }
     if let Some(protocol) = content_type.get("protocol")
         && !is_signature_type(&protocol.trim().to_ascii_lowercase())
     {
-        return Err(NotSigned::Protocol { found: protocol.to_owned() });
+        return Err(NotSigned::Protocol { found: excerpt(protocol) });
     }
     let boundary = content_type.get("boundary").ok_or(NotSigned::NoBoundary)?;
     let (content, signature) = two_parts(&body, boundary)?;
@@ -103,7 +119,10 @@ pub fn split_opaque(message: &Bytes) -> Result<Vec<u8>, NotSigned> {
         matches!(content_type.value.as_str(), "application/pkcs7-mime" | "application/x-pkcs7-mime")
             && content_type.get("smime-type").is_none_or(|kind| kind.eq_ignore_ascii_case("signed-data"));
     if !is_opaque {
-        return Err(NotSigned::TopLevel { expected: "application/pkcs7-mime", found: content_type.value });
+        return Err(NotSigned::TopLevel {
+            expected: "application/pkcs7-mime",
+            found: excerpt(&content_type.value),
+        });
     }
     decode(&body, &encoding, crate::cms::ENCLOSED_BYTES_MAX.saturating_mul(2))
 }
@@ -124,7 +143,7 @@ fn two_parts(body: &Bytes, boundary: &str) -> Result<(Bytes, Bytes), NotSigned> 
 fn signature_part(part: &Bytes) -> Result<(String, Vec<u8>), NotSigned> {
     let (content_type, body, encoding) = opened(part)?;
     if !is_signature_type(&content_type.value) {
-        return Err(NotSigned::SignaturePart { found: content_type.value });
+        return Err(NotSigned::SignaturePart { found: excerpt(&content_type.value) });
     }
     Ok((content_type.value, decode(&body, &encoding, ENCODED_BYTES_MAX)?))
 }

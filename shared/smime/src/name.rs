@@ -4,6 +4,7 @@
 //! so both are honoured here, with dNSName, URI and iPAddress beside them.
 
 use crate::ber::{self, Malformed, Reader, Tlv, tag};
+use crate::excerpt;
 
 /// Names of one certificate, and subtrees of one constraint, that we look at.
 const NAMES_MAX: usize = 4096;
@@ -116,10 +117,10 @@ impl GeneralName {
     /// For messages: kind and value.
     pub(crate) fn describe(&self) -> String {
         match self {
-            Self::Mail(mail) => format!("rfc822Name {mail}"),
-            Self::Dns(name) => format!("dNSName {name}"),
+            Self::Mail(mail) => format!("rfc822Name {}", excerpt(mail)),
+            Self::Dns(name) => format!("dNSName {}", excerpt(name)),
             Self::Directory(_) => "directoryName of the subject or its alternative names".to_owned(),
-            Self::Uri(uri) => format!("uniformResourceIdentifier {uri}"),
+            Self::Uri(uri) => format!("uniformResourceIdentifier {}", excerpt(uri)),
             Self::Ip(octets) => format!("iPAddress {}", hex::encode(octets)),
             Self::Other(number) => format!("general name of choice [{number}]"),
         }
