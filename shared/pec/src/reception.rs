@@ -123,8 +123,8 @@ pub fn examine(
         Some(signed) => match form::check(message, &signed, &mut report) {
             Ok(formed) => in_form(formed, &signed, transaction, &mut report),
             Err(fault) => Verdict::Anomaly {
-                origin: signed.origin(fault.certification.as_ref(), fault.from.as_deref()),
-                certification: fault.certification.map(Box::new),
+                origin: signed.origin(fault.certification.as_deref(), fault.from.as_deref()),
+                certification: fault.certification,
                 reason: fault.reason.wire().to_owned(),
             },
         },
@@ -170,15 +170,20 @@ fn in_form(formed: Formed, signed: &Signed<'_>, transaction: &Transaction, repor
     }))
 }
 
-/// D10: no anomaly, since the texts do not say that it is a rule (spec 5.2).
+/// D10: flagged only, since the texts do not say that it is a rule (spec 5.2).
 fn manages_reverse_path(transaction: &Transaction, signed: &Signed<'_>, report: &mut Report) -> bool {
-    let domain = transaction.reverse_path.as_ref().map(crate::Address::domain);
-    let managed = domain.as_ref().is_some_and(|domain| signed.manages(domain));
-    let found = domain.unwrap_or_else(|| "the null path".to_owned());
-    let detail = format!("expected a reverse path in a domain of the signer, found {found}");
-    // Flagged only: the line passes, and says what came.
-    report.passed("V4 reverse path", if managed { found } else { detail });
-    managed
+    const NAME: &str = "D10 reverse path";
+    match transaction.reverse_path.as_ref().map(crate::Address::domain) {
+        Some(domain) if signed.manages(&domain) => {
+            report.passed(NAME, domain);
+            true
+        }
+        found => {
+            let found = found.as_deref().unwrap_or("the null path");
+            report.failed(NAME, format!("expected a domain of the signer, found {found}"));
+            false
+        }
+    }
 }
 
 /// D12.

@@ -27,7 +27,7 @@ pub(super) struct Formed {
 pub(super) struct Fault {
     pub(super) reason: Reason,
     /// What can be read of it all the same (D11).
-    pub(super) certification: Option<Certification>,
+    pub(super) certification: Option<Box<Certification>>,
     pub(super) from: Option<String>,
 }
 
@@ -37,7 +37,11 @@ pub(super) fn check(message: &Bytes, signed: &Signed<'_>, report: &mut Report) -
         Ok(pec) => pec,
         Err(error) => {
             report.failed("V4 form", format!("failed to {error}"));
-            return Err(Fault { reason: reason_of(&error), certification: readable(signed), from: None });
+            return Err(Fault {
+                reason: reason_of(&error),
+                certification: readable(signed).map(Box::new),
+                from: None,
+            });
         }
     };
     report.passed("V4 form", format!("{} ({})", pec.wire_kind, pec.kind.name()));
@@ -46,7 +50,7 @@ pub(super) fn check(message: &Bytes, signed: &Signed<'_>, report: &mut Report) -
     let Some(certification) = pec.certification.clone().filter(|_| pec.kind != Kind::AnomalyEnvelope) else {
         report.failed("V4 type", "expected another type from outside, found an anomaly envelope");
         let reason = Reason::AnomalyEnvelope;
-        return Err(Fault { reason, certification: pec.certification, from: pec.from });
+        return Err(Fault { reason, certification: pec.certification.map(Box::new), from: pec.from });
     };
 
     let mut checks = vec![
@@ -71,7 +75,7 @@ pub(super) fn check(message: &Bytes, signed: &Signed<'_>, report: &mut Report) -
         }
     }
     match first {
-        Some(reason) => Err(Fault { reason, certification: Some(certification), from: pec.from }),
+        Some(reason) => Err(Fault { reason, certification: Some(Box::new(certification)), from: pec.from }),
         None => {
             let message_id = pec.message_id.clone().unwrap_or_default();
             Ok(Formed { message: pec, certification, message_id, headers })
