@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds in release and runs the benchmark programs of the `tests` crate.
+//! `cargo xtask bench`: builds in release and runs the benchmark programs of `tests/bench`.
 
 use std::process::Command;
 
@@ -40,7 +40,7 @@ impl Bench {
             What::Pipeline { options } => ("bench-pipeline", options),
             What::Smime { options } => ("bench-smime", options),
         };
-        let program = build("sigillo-tests", &["--bin", name], true)?;
+        let program = build("sigillo-bench", &["--bin", name], true)?;
         sh(Command::new(program).args(options))
     }
 }
