@@ -1,0 +1,223 @@
+//! The delivery point (RFC 6109 §2.2.3, spec 6): messages are put into mailboxes as they are. One batch of one
+//! mailbox is one commit: the message, its row, and for a letter the receipt that becomes owed (design §3 rule 3).
+
+use std::collections::{HashMap, HashSet};
+
+use pec::Instant;
+
+use crate::{
+    BlobKey, Rim, StageError,
+    ids::{MailboxId, Side},
+    lay::ROOM_BYTES,
+    log::{Event, LogEntry},
+    mailbox::{FiledBlob, INBOX, MailboxHead, Message, RECEIPTS},
+    ports::{Commit, RowKey},
+    registry::Mailbox,
+    rim::{Body, Draft, Found},
+    rows::{Filed, FilingRow},
+};
+
+mod letter;
+
+/// How often a batch is tried anew when another commit was faster.
+const RACES_MAX: usize = 5;
+
+/// How many items of a commit one filing takes at most: its row, message, dedupe row, act, recipient, two entries.
+const FILING_ITEMS_MAX: usize = 8;
+
+/// Filings of one commit.
+const FILINGS_MAX: usize = (Commit::ITEMS_MAX - 4) / FILING_ITEMS_MAX;
+
+/// Puts messages into one mailbox, in this order. One result for each filing: what is done already is success.
+pub async fn batch(rim: &Rim, mailbox: &MailboxId, filings: &[RowKey]) -> Vec<Result<(), StageError>> {
+    let mut results = Vec::with_capacity(filings.len());
+    for chunk in filings.chunks(FILINGS_MAX) {
+        let mut result = file_chunk(rim, mailbox, chunk).await;
+        // One bad filing must not hold the others: they go one by one, and it alone fails.
+        if result.is_err() && chunk.len() > 1 {
+            for filing in chunk {
+                results.push(file_chunk(rim, mailbox, std::slice::from_ref(filing)).await);
+            }
+            continue;
+        }
+        results.push(std::mem::replace(&mut result, Ok(())));
+        results.extend(chunk.iter().skip(1).map(|_| Ok(())));
+    }
+    results
+}
+
+async fn file_chunk(rim: &Rim, mailbox: &MailboxId, filings: &[RowKey]) -> Result<(), StageError> {
+    for attempt in 0..RACES_MAX {
+        match attempt_chunk(rim, mailbox, filings, attempt > 0).await {
+            Err(StageError::Raced) => {}
+            other => return other,
+        }
+    }
+    Err(StageError::Raced)
+}
+
+/// One try: everything is read, blobs are copied, one commit. The first try takes it that no blob was filed before;
+/// if one was, the commit is lost and the second try looks.
+async fn attempt_chunk(
+    rim: &Rim,
+    mailbox: &MailboxId,
+    filings: &[RowKey],
+    look: bool,
+) -> Result<(), StageError> {
+    // 1. What is still owed.
+    let mut open: Vec<Found<FilingRow>> = Vec::with_capacity(filings.len());
+    let mut seen = HashSet::new();
+    for key in filings.iter().filter(|k| seen.insert((*k).clone())) {
+        let found = rim.read::<FilingRow>(key).await?;
+        let found = found.ok_or_else(|| StageError::Damaged(format!("{}: no such row", key.sk)))?;
+        if found.value.filed.is_none() && found.debt.is_some() {
+            open.push(found);
+        }
+    }
+    if open.is_empty() {
+        return Ok(());
+    }
+
+    // 2. The mailbox as it is.
+    let mut desk = Desk::read(rim, mailbox, look).await?;
+
+    // 3. Each filing into the draft. Its blob is in place before the commit: power fails in between, and there is a
+    //    blob that no row names, which the next run finds.
+    for found in open {
+        if desk.draft.bytes() > ROOM_BYTES {
+            desk.commit(rim).await?;
+            desk = Desk::read(rim, mailbox, look).await?;
+        }
+        desk.file(rim, found).await?;
+    }
+    desk.commit(rim).await
+}
+
+/// One commit in the making, around the head of a mailbox.
+struct Desk {
+    mailbox: MailboxId,
+    head: Option<Found<MailboxHead>>,
+    now: MailboxHead,
+    changed: bool,
+    look: bool,
+    at: Instant,
+    draft: Draft,
+    names: HashSet<String>,
+    settings: HashMap<String, Option<Mailbox>>,
+    environments: HashMap<String, crate::acts::Desk>,
+}
+
+impl Desk {
+    async fn read(rim: &Rim, mailbox: &MailboxId, look: bool) -> Result<Self, StageError> {
+        let head = rim.read::<MailboxHead>(&MailboxHead::key_of(mailbox)).await?;
+        let now = head.as_ref().map_or_else(|| MailboxHead::new(mailbox), |f| f.value.clone());
+        Ok(Self {
+            mailbox: mailbox.clone(),
+            head,
+            now,
+            changed: false,
+            look,
+            at: rim.now(),
+            draft: Draft::new(),
+            names: HashSet::new(),
+            settings: HashMap::new(),
+            environments: HashMap::new(),
+        })
+    }
+
+    async fn file(&mut self, rim: &Rim, mut found: Found<FilingRow>) -> Result<(), StageError> {
+        let filed = if found.value.certifies.is_some() {
+            self.letter(rim, &found.value).await?
+        } else {
+            self.other(rim, &found.value).await?
+        };
+        found.value.filed = Some(filed);
+        self.draft.replace(found.version, &found.value, None).map_err(StageError::from)
+    }
+
+    /// A receipt, notice or anomaly envelope: filed over quota too (design §4 "Filing").
+    async fn other(&mut self, rim: &Rim, row: &FilingRow) -> Result<Filed, StageError> {
+        let folder = self.folder_of(rim, row).await?;
+        let filed = self.put(rim, row, folder).await?;
+        let disc = format!("{}#{}", row.name, self.mailbox);
+        let entry = LogEntry::new(row.about.clone(), side(row), Event::Filed, disc, self.at)
+            .message(&row.summary.message_id)
+            .with("kind", row.summary.kind.map_or("other", pec::Kind::name));
+        self.draft.append(entry);
+        Ok(filed)
+    }
+
+    /// Which folder the holder wants receipts in.
+    async fn folder_of(&mut self, rim: &Rim, row: &FilingRow) -> Result<&'static str, StageError> {
+        let Some(address) = &row.address else { return Ok(INBOX) };
+        let settings = self.settings(rim, address).await?.filter(|m| m.id == self.mailbox);
+        Ok(if settings.is_some_and(|m| m.receipts_in_inbox) { INBOX } else { RECEIPTS })
+    }
+
+    async fn settings(&mut self, rim: &Rim, address: &pec::Address) -> Result<Option<Mailbox>, StageError> {
+        let key = address.key();
+        if let Some(known) = self.settings.get(&key) {
+            return Ok(known.clone());
+        }
+        let read = rim.mailbox(address).await?;
+        self.settings.insert(key, read.clone());
+        Ok(read)
+    }
+
+    /// The bytes and their row into a folder, under the next UID; once per mailbox and name.
+    async fn put(&mut self, rim: &Rim, row: &FilingRow, folder: &str) -> Result<Filed, StageError> {
+        let filed = FiledBlob { mailbox: self.mailbox.clone(), name: row.name.clone() };
+        let before = !self.names.insert(row.name.clone())
+            || (self.look && rim.read::<FiledBlob>(&filed.key()).await?.is_some());
+        if before {
+            return Ok(Filed::Before);
+        }
+        let blob = BlobKey::mailbox(&self.mailbox, &row.name);
+        if blob != row.source {
+            rim.blobs.copy_if_absent(&row.source, &blob).await?;
+        }
+        let size_bytes = row.summary.size_bytes;
+        let uid = self.now.uidnext;
+        let place = self.now.folders.iter_mut().find(|f| f.id == folder);
+        let place =
+            place.ok_or_else(|| StageError::Damaged(format!("mailbox {}: no {folder}", self.mailbox)))?;
+        place.uidnext = uid.saturating_add(1);
+        place.highestmodseq += 1;
+        place.exists = place.exists.saturating_add(1);
+        let modseq = place.highestmodseq;
+        self.now.uidnext = uid.saturating_add(1);
+        self.now.count += 1;
+        self.now.bytes = self.now.bytes.saturating_add(size_bytes);
+        self.changed = true;
+        let message = Message {
+            mailbox: self.mailbox.clone(),
+            folder: folder.to_owned(),
+            uid,
+            blob,
+            summary: row.summary.clone(),
+            flags: Vec::new(),
+            modseq,
+            received_at: self.at,
+        };
+        self.draft.insert(&message, None)?;
+        self.draft.insert(&filed, None)?;
+        Ok(Filed::In { folder: folder.to_owned(), uid })
+    }
+
+    /// One commit: the head of the mailbox is in it, so UIDs become visible in order.
+    async fn commit(mut self, rim: &Rim) -> Result<(), StageError> {
+        if self.changed {
+            match &self.head {
+                Some(found) => self.draft.replace(found.version, &self.now, None)?,
+                None => self.draft.insert(&self.now, None)?,
+            }
+        }
+        rim.commit(self.draft).await
+    }
+}
+
+/// The side on which a filing is logged: receipts of our letters belong to the origin.
+fn side(row: &FilingRow) -> Side {
+    let receipt = row.certifies.is_none() && row.summary.pec_id.is_some();
+    if receipt { Side::Origin } else { Side::Destination }
+}

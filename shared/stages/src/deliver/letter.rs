@@ -1,0 +1,179 @@
+//! A letter into a mailbox: M11 when it is there, M12 when it cannot be (RFC 6109 §3.3.2, §3.3.3; spec 6, 12).
+
+use pec::{
+    Address,
+    document::{DeliveryError, Matter, ReceiptForm},
+};
+
+use super::Desk;
+use crate::{
+    Rim, StageError,
+    acts::{self, Addressee, Order},
+    ids::{MailboxId, Side, blob_name},
+    log::{About, Event, LogEntry},
+    mailbox::INBOX,
+    origin,
+    registry::{Mailbox, MailboxState},
+    rim::Found,
+    rows::{Certifies, DestinationHead, Filed, FilingRow, OriginRecipient, Outcome},
+};
+
+/// Why a letter cannot be put into a mailbox (spec 12, 0.2 D19).
+struct Failure {
+    code: &'static str,
+    description: &'static str,
+    error: DeliveryError,
+}
+
+const NO_MAILBOX: Failure =
+    Failure { code: "5.1.1", description: "indirizzo non valido", error: DeliveryError::NoRecipient };
+const DISABLED: Failure =
+    Failure { code: "5.2.1", description: "casella disabilitata", error: DeliveryError::Other };
+const FULL: Failure = Failure { code: "5.2.2", description: "casella piena", error: DeliveryError::Other };
+
+impl Desk {
+    /// Files a letter, or does not; either way what is certified becomes owed in this commit, and for a letter of
+    /// ours the origin's row is settled in it.
+    pub(super) async fn letter(&mut self, rim: &Rim, row: &FilingRow) -> Result<Filed, StageError> {
+        let Some(certifies) = &row.certifies else { return Ok(Filed::Before) };
+        let head = rim.read::<DestinationHead>(&DestinationHead::key_of(&certifies.head)).await?;
+        let Some(Found { value: head, .. }) = head else {
+            return Err(StageError::Damaged(format!("filing {}: no letter", row.discriminator)));
+        };
+        let settings = self.settings(rim, &certifies.recipient).await?;
+        let (filed, outcome, matter) = match self.failure(row, settings.as_ref()) {
+            None => {
+                let filed = self.put(rim, row, INBOX).await?;
+                let matter = Matter::Delivery {
+                    recipient: certifies.recipient.clone(),
+                    form_asked: head.form,
+                    form_due: certifies.form_due,
+                };
+                (filed, Outcome::Delivered, matter)
+            }
+            Some(Failure { code, description, error }) => {
+                let matter = Matter::NonDelivery {
+                    recipient: certifies.recipient.clone(),
+                    error,
+                    code: code.to_owned(),
+                    description: description.to_owned(),
+                };
+                (Filed::Failed { code: code.to_owned() }, Outcome::Failed, matter)
+            }
+        };
+        self.certify(rim, row, certifies, &head, matter).await?;
+        if head.own_sender.is_some() {
+            self.settle(rim, &head, &certifies.recipient, outcome).await?;
+        }
+        Ok(filed)
+    }
+
+    /// Why the mailbox does not take it. An address that leads to another mailbox by now has changed hands: the
+    /// mailbox that was addressed is gone.
+    fn failure(&self, row: &FilingRow, settings: Option<&Mailbox>) -> Option<Failure> {
+        let Some(mailbox) = settings.filter(|m| row.mailbox.as_ref() == Some(&m.id)) else {
+            return Some(NO_MAILBOX);
+        };
+        match mailbox.state {
+            MailboxState::Revoked => Some(NO_MAILBOX),
+            MailboxState::Disabled => Some(DISABLED),
+            MailboxState::Active => {
+                let bytes = self.now.bytes.saturating_add(row.summary.size_bytes);
+                (bytes > mailbox.quota_bytes).then_some(FULL)
+            }
+        }
+    }
+
+    /// M11 or M12 becomes owed, and the log says what happened.
+    async fn certify(
+        &mut self,
+        rim: &Rim,
+        row: &FilingRow,
+        certifies: &Certifies,
+        head: &DestinationHead,
+        matter: Matter,
+    ) -> Result<(), StageError> {
+        let addressee = addressee(rim, head);
+        let at = self.at;
+        let desk = match self.environments.entry(certifies.environment.clone()) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(acts::Desk::open(rim, &certifies.environment, at).await?)
+            }
+        };
+        let code = match &matter {
+            Matter::NonDelivery { code, .. } => Some(code.clone()),
+            _ => None,
+        };
+        // The complete and the brief form carry the original out of the envelope (spec 6.3).
+        let carries =
+            matches!(&matter, Matter::Delivery { form_due: ReceiptForm::Complete | ReceiptForm::Brief, .. });
+        let act = desk.act(
+            rim,
+            Order {
+                partition: certifies.head.clone(),
+                discriminator: certifies.recipient.key(),
+                letter: head.letter.clone(),
+                to: head.letter.sender.clone(),
+                matter,
+                source: carries.then(|| row.source.clone()),
+                addressee,
+                sending_provider: head.origin.provider_name.clone(),
+            },
+        );
+        let event = if code.is_some() { Event::DeliveryFailed } else { Event::Delivered };
+        let letter = blob_name(certifies.head.as_str().as_bytes());
+        let disc = format!("{}#{letter}", certifies.recipient.key());
+        let mut entry = LogEntry::new(acts::about(&act), Side::Destination, event, disc, at)
+            .message(&row.summary.message_id)
+            .message(&act.document.message_id)
+            .digest(head.envelope_sha256.clone());
+        if let Some(code) = code {
+            entry = entry.with("code", code);
+        }
+        self.draft.append(entry);
+        self.draft.insert(&act, Some(acts::owed(&act)))?;
+        Ok(())
+    }
+
+    /// The origin's row of a letter of ours: delivery competes with the last notice (design §4 "Deadlines"). The
+    /// loser is logged as late; its receipt goes out all the same.
+    async fn settle(
+        &mut self,
+        rim: &Rim,
+        head: &DestinationHead,
+        recipient: &Address,
+        outcome: Outcome,
+    ) -> Result<(), StageError> {
+        let key = OriginRecipient::key_of(&head.letter.pec_id, recipient);
+        let Some(mut found) = rim.read::<OriginRecipient>(&key).await? else {
+            tracing::error!("a letter of ours was delivered to who is no recipient of it");
+            return Ok(());
+        };
+        if !origin::settle(&mut self.draft, &mut found, outcome, self.at)? {
+            let provider = &head.origin.provider_name;
+            let about = About::letter(&head.letter, provider, provider).of([recipient]);
+            let disc = format!("{}#{}", recipient.key(), blob_name(head.partition.as_str().as_bytes()));
+            self.draft.append(LogEntry::new(about, Side::Origin, Event::Late, disc, self.at));
+        }
+        Ok(())
+    }
+}
+
+/// Who gets the receipt: the sender's mailbox here, or the reverse path at its provider (G5).
+fn addressee(rim: &Rim, head: &DestinationHead) -> Addressee {
+    if let Some(mailbox) = &head.own_sender {
+        return Addressee::Mailbox(MailboxId::clone(mailbox));
+    }
+    match Address::parse(&head.letter.sender) {
+        Ok(address) => {
+            let index = rim.directory.index();
+            let record = index.by_domain(&address.domain()).map_or(&head.origin.record, |r| &r.id).clone();
+            Addressee::Elsewhere { record, address }
+        }
+        Err(_) => {
+            tracing::error!("the sender of a letter to us is no address: its receipt goes nowhere");
+            Addressee::Nobody
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! To other systems (design §4 "Dispatch"): one row for each message and destination, tried until it is taken,
+//! refused for good, or given up. A resend after a lost final `250` is the receiver's duplicate.
+
+use std::collections::HashMap;
+
+use pec::{
+    Address, Instant, Kind, RecipientKind,
+    document::{DeliveryError, Matter},
+};
+
+use crate::{
+    Job, Rim, StageError,
+    acts::{self, Desk},
+    ids::{Side, blob_name},
+    log::{About, Event, LogEntry},
+    origin,
+    ports::{Debt, Errand, Relayed, RowKey},
+    rim::{Draft, Found},
+    rows::{DispatchRow, OriginHead, OriginRecipient, Outcome},
+};
+
+/// Minutes to wait after each try; the last one repeats.
+const BACKOFF_MINUTES: [i64; 5] = [1, 5, 15, 30, 60];
+
+/// How often what came back is written anew when another commit was faster.
+const RACES_MAX: usize = 5;
+
+/// How many recipients one commit settles beside the row itself: each with its row, an act and an entry.
+const SETTLED_MAX: usize = 25;
+
+/// The enhanced status of what was not tried any more, or not long enough to be taken (RFC 3463 §3.5: delivery time
+/// expired).
+const EXPIRED: &str = "5.4.7";
+
+/// Characters of an answer that are kept.
+const ANSWER_CHARS_MAX: usize = 300;
+
+/// Makes one try for a row.
+///
+/// # Errors
+/// [`StageError`]; the debt stays.
+pub async fn dispatch(rim: &Rim, row: &RowKey) -> Result<(), StageError> {
+    // 1. What is owed, and whether it is time: a hint can come twice.
+    let now = rim.now();
+    let Some(found) = open(rim, row).await?.filter(|f| f.debt.as_ref().is_none_or(|d| d.owed_since <= now))
+    else {
+        return Ok(());
+    };
+
+    // 2. Whom the last notice (or anything else) settled meanwhile is not served any more (spec 0.2 D18).
+    let owed = owed(&found.value);
+    let settled = settled(rim, &found.value, &owed).await?;
+    let recipients: Vec<Address> = owed.into_iter().filter(|a| !settled.contains(a)).collect();
+
+    // 3. One transaction. Power fails after it: it is made again, and the receiver knows the duplicate.
+    let mut came_back: HashMap<String, Relayed> =
+        settled.iter().map(|a| (a.key(), expired("settled"))).collect();
+    if !recipients.is_empty() {
+        let errand = Errand {
+            destination: found.value.destination.clone(),
+            reverse_path: found.value.reverse_path.clone(),
+            recipients: recipients.clone(),
+            message: rim.blob(&found.value.blob).await?,
+        };
+        let outcomes = rim.carrier.carry(errand).await;
+        let lost = Relayed::Later { answer: "no outcome".to_owned() };
+        let outcomes = outcomes.into_iter().chain(std::iter::repeat(lost));
+        came_back.extend(recipients.iter().zip(outcomes).map(|(a, outcome)| (a.key(), bounded(outcome))));
+    }
+
+    // 4. What came back is a fact: it is written, whoever else writes this row.
+    let mut found = found;
+    for _ in 0..RACES_MAX {
+        match record(rim, found, &came_back, now).await {
+            Err(StageError::Raced) => {}
+            other => return other,
+        }
+        let again = rim.read::<DispatchRow>(row).await?;
+        found = again.ok_or_else(|| StageError::Damaged(format!("{}: no such row", row.sk)))?;
+    }
+    Err(StageError::Raced)
+}
+
+/// Takes a recipient off the row: no later attempt. Answers whether there was anything left to take off.
+pub(crate) fn cancel(row: &mut DispatchRow, recipient: &Address) -> bool {
+    let mut changed = false;
+    for (address, became) in &mut row.recipients {
+        if address == recipient && is_owed(became.as_ref()) {
+            *became = Some(expired("the last notice was issued"));
+            changed = true;
+        }
+    }
+    row.done = row.recipients.iter().all(|(_, became)| !is_owed(became.as_ref()));
+    changed
+}
+
+async fn open(rim: &Rim, row: &RowKey) -> Result<Option<Found<DispatchRow>>, StageError> {
+    let found = rim.read::<DispatchRow>(row).await?;
+    let found = found.ok_or_else(|| StageError::Damaged(format!("{}: no such row", row.sk)))?;
+    Ok((!found.value.done && found.debt.is_some()).then_some(found))
+}
+
+fn owed(row: &DispatchRow) -> Vec<Address> {
+    row.recipients.iter().filter(|(_, b)| is_owed(b.as_ref())).map(|(a, _)| a.clone()).collect()
+}
+
+const fn is_owed(became: Option<&Relayed>) -> bool {
+    matches!(became, None | Some(Relayed::Later { .. }))
+}
+
+fn expired(answer: &str) -> Relayed {
+    Relayed::Refused { code: EXPIRED.to_owned(), answer: answer.to_owned(), no_domain: false }
+}
+
+fn bounded(outcome: Relayed) -> Relayed {
+    let cut = |answer: String| answer.chars().take(ANSWER_CHARS_MAX).collect();
+    match outcome {
+        Relayed::Taken => Relayed::Taken,
+        Relayed::Later { answer } => Relayed::Later { answer: cut(answer) },
+        Relayed::Refused { code, answer, no_domain } => {
+            Relayed::Refused { code: code.chars().take(12).collect(), answer: cut(answer), no_domain }
+        }
+    }
+}
+
+/// The letter that an envelope carries; receipts and notices have no recipients' rows.
+fn letter_of(row: &DispatchRow) -> Option<&str> {
+    let is_envelope = row.act.kind == Kind::TransportEnvelope;
+    row.act.partition.as_str().strip_prefix("origin#").filter(|_| is_envelope)
+}
+
+async fn settled(rim: &Rim, row: &DispatchRow, owed: &[Address]) -> Result<Vec<Address>, StageError> {
+    let Some(pec_id) = letter_of(row) else { return Ok(Vec::new()) };
+    let rows = origin::recipients(rim, pec_id, owed).await?;
+    let closed = rows.into_iter().flatten().filter(|f| f.value.outcome.is_some());
+    Ok(closed.map(|f| f.value.recipient.address).collect())
+}
+
+/// One commit: the row with what became of each recipient, the letter's rows that this settles, the log, the next
+/// try. More recipients than fit are settled before it: a repetition finds them settled.
+async fn record(
+    rim: &Rim,
+    mut found: Found<DispatchRow>,
+    came_back: &HashMap<String, Relayed>,
+    now: Instant,
+) -> Result<(), StageError> {
+    let row = &mut found.value;
+    let giving_up = now >= row.give_up_at;
+    let (mut taken, mut refused) = (Vec::new(), Vec::new());
+    for (address, became) in &mut row.recipients {
+        let Some(outcome) = came_back.get(&address.key()) else { continue };
+        let is_news =
+            is_owed(became.as_ref()) || (*outcome == Relayed::Taken && *became != Some(Relayed::Taken));
+        if !is_news {
+            continue;
+        }
+        let outcome = match outcome {
+            Relayed::Later { answer } if giving_up => expired(answer),
+            other => other.clone(),
+        };
+        match &outcome {
+            Relayed::Taken => taken.push(address.clone()),
+            Relayed::Refused { .. } => refused.push((address.clone(), outcome.clone())),
+            Relayed::Later { .. } => {}
+        }
+        *became = Some(outcome);
+    }
+    row.attempts = row.attempts.saturating_add(1);
+    row.done = row.recipients.iter().all(|(_, became)| !is_owed(became.as_ref()));
+
+    let mut draft = Draft::new();
+    let disc = format!("{}#{}", row_name(row), row.attempts);
+    if !taken.is_empty() {
+        draft.append(
+            LogEntry::new(row.about.clone().of(&taken), side(row), Event::Relayed, disc.clone(), now)
+                .with("kind", row.act.kind.name())
+                .with("to", to(row)),
+        );
+    }
+    if let Some(pec_id) = letter_of(row).map(str::to_owned) {
+        settle(rim, &mut draft, row, &pec_id, &taken, &refused, now).await?;
+    }
+    if !refused.is_empty() {
+        let about = row.about.clone().of(refused.iter().map(|(a, _)| a));
+        let mut entry = LogEntry::new(about, side(row), Event::RelayFailed, disc, now)
+            .with("kind", row.act.kind.name())
+            .with("to", to(row));
+        if let Some((_, Relayed::Refused { code, answer, .. })) = refused.first() {
+            entry = entry.with("code", code.clone()).with("answer", answer.clone());
+        }
+        draft.append(entry);
+        if letter_of(row).is_none() {
+            tracing::error!(kind = row.act.kind.name(), "a receipt or notice could not be handed over");
+        }
+    }
+    let debt = (!row.done).then(|| Debt::later(Job::Dispatch { dispatch: row_key(row) }, next_try(row, now)));
+    draft.replace(found.version, &found.value, debt)?;
+    rim.commit(draft).await
+}
+
+/// When to try again: later each time, the last time at the instant of giving up.
+fn next_try(row: &DispatchRow, now: Instant) -> Instant {
+    let n =
+        usize::try_from(row.attempts.saturating_sub(1)).unwrap_or(usize::MAX).min(BACKOFF_MINUTES.len() - 1);
+    let minutes = BACKOFF_MINUTES.get(n).copied().unwrap_or(60);
+    now.plus_s(60 * minutes).min(row.give_up_at.max(now.plus_s(60)))
+}
+
+/// What the outcomes mean for recipients of a letter of ours (spec 5.6, 0.2 D19): an ordinary one is settled by
+/// being handed over or refused; a certified one by a permanent refusal, with a notice of ours. A certified one whose
+/// time ran out is the last notice's.
+async fn settle(
+    rim: &Rim,
+    draft: &mut Draft,
+    row: &DispatchRow,
+    pec_id: &str,
+    taken: &[Address],
+    refused: &[(Address, Relayed)],
+    now: Instant,
+) -> Result<(), StageError> {
+    let addresses: Vec<Address> = taken.iter().chain(refused.iter().map(|(a, _)| a)).cloned().collect();
+    let rows = origin::recipients(rim, pec_id, &addresses).await?;
+    let outcomes = taken.iter().map(|_| None).chain(refused.iter().map(|(_, r)| Some(r)));
+    let open: Vec<(Found<OriginRecipient>, Option<&Relayed>)> = rows
+        .into_iter()
+        .zip(outcomes)
+        .filter_map(|(found, refusal)| Some((found?, refusal)))
+        .filter(|(found, refusal)| found.value.outcome.is_none() && settles(&found.value, *refusal))
+        .collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let Some(head) = origin::head(rim, pec_id).await? else {
+        return Err(StageError::Damaged(format!("{pec_id}: recipients without a head")));
+    };
+    let desk = Desk::open(rim, &head.environment, now).await?;
+    let early = open.len().saturating_sub(SETTLED_MAX);
+    let mut before = Draft::new();
+    let mut failed = Vec::new();
+    for (n, (mut found, refusal)) in open.into_iter().enumerate() {
+        let target = if n < early { &mut before } else { &mut *draft };
+        settle_one(rim, target, &desk, &head, &mut found, refusal)?;
+        failed.push(found.value.recipient.address);
+        if before.items() >= 3 * SETTLED_MAX {
+            rim.commit(std::mem::take(&mut before)).await?;
+        }
+    }
+    if before.items() > 0 {
+        rim.commit(before).await?;
+    }
+    tracing::debug!(row = %row_name(row), recipients = failed.len(), "recipients were settled by relaying");
+    Ok(())
+}
+
+/// Whether this outcome ends the tracking of a recipient.
+fn settles(row: &OriginRecipient, refusal: Option<&Relayed>) -> bool {
+    match (row.recipient.kind, refusal) {
+        (RecipientKind::Ordinary, _) => true,
+        (RecipientKind::Certified, Some(Relayed::Refused { code, .. })) => code != EXPIRED,
+        (RecipientKind::Certified, _) => false,
+    }
+}
+
+fn settle_one(
+    rim: &Rim,
+    draft: &mut Draft,
+    desk: &Desk,
+    head: &OriginHead,
+    found: &mut Found<OriginRecipient>,
+    refusal: Option<&Relayed>,
+) -> Result<(), StageError> {
+    let outcome = if refusal.is_some() { Outcome::Failed } else { Outcome::Relayed };
+    if !origin::settle(draft, found, outcome, desk.at)? {
+        return Ok(());
+    }
+    let recipient = &found.value.recipient.address;
+    let Some(Relayed::Refused { code, answer, no_domain }) = refusal else { return Ok(()) };
+    let provider = &desk.environment.provider_name;
+    let about = About::letter(&head.letter, provider, provider).of([recipient]);
+    let entry =
+        LogEntry::new(about, Side::Origin, Event::Settled, format!("relay#{}", recipient.key()), desk.at)
+            .with("outcome", "failed")
+            .with("code", code.clone())
+            .with("answer", answer.clone());
+    if found.value.recipient.kind == RecipientKind::Ordinary {
+        draft.append(entry);
+        return Ok(());
+    }
+    let (error, description) = said(code, *no_domain);
+    let matter = Matter::NonDelivery {
+        recipient: recipient.clone(),
+        error,
+        code: code.clone(),
+        description: description.to_owned(),
+    };
+    let notice = origin::notice(rim, desk, head, matter, recipient);
+    draft.append(entry.message(&notice.document.message_id));
+    draft.insert(&notice, Some(acts::owed(&notice)))?;
+    Ok(())
+}
+
+/// How a notice says why the other side refused (spec 0.2 D19).
+fn said(code: &str, no_domain: bool) -> (DeliveryError, &'static str) {
+    if no_domain {
+        return (DeliveryError::NoDomain, "dominio inesistente o non raggiungibile");
+    }
+    match code {
+        "5.1.1" => (DeliveryError::NoRecipient, "indirizzo non valido"),
+        "5.2.1" => (DeliveryError::Other, "casella disabilitata"),
+        "5.2.2" => (DeliveryError::Other, "casella piena"),
+        _ => (DeliveryError::Other, "messaggio rifiutato dal sistema di destinazione"),
+    }
+}
+
+fn side(row: &DispatchRow) -> Side {
+    if row.act.partition.as_str().starts_with("origin#") { Side::Origin } else { Side::Destination }
+}
+
+fn to(row: &DispatchRow) -> String {
+    match &row.destination {
+        crate::ports::Destination::Own => "own".to_owned(),
+        crate::ports::Destination::Provider { domain, .. }
+        | crate::ports::Destination::Ordinary { domain } => domain.clone(),
+    }
+}
+
+fn row_key(row: &DispatchRow) -> RowKey {
+    DispatchRow::key_of(&row.act, &row.destination)
+}
+
+fn row_name(row: &DispatchRow) -> String {
+    let key = row_key(row);
+    blob_name(format!("{}\0{}", key.pk, key.sk).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Spec 0.2 D19.
+    #[test]
+    fn a_refusal_is_said_by_its_code() {
+        assert_eq!(said("5.1.1", false).0, DeliveryError::NoRecipient);
+        assert_eq!(said("5.1.2", true).0, DeliveryError::NoDomain);
+        assert_eq!(said("5.2.2", false), (DeliveryError::Other, "casella piena"));
+        assert_eq!(said("5.7.1", false).0, DeliveryError::Other);
+    }
+}

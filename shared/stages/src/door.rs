@@ -1,0 +1,242 @@
+//! The doors' common half: from bytes in hand to a spool entry that will not be lost (design §4 "Causes have ids").
+//!
+//! The message is stored first, its ticket after it: the ticket is the commit point. A door answers `250` or `202`
+//! when [`submit`] or [`receive`] has returned.
+
+use bytes::Bytes;
+use mime::Rope;
+use pec::{Address, Instant, Transaction, original};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    BlobKey, Job, Rim, SpoolId, StageError, bounds,
+    ids::{Door, MailboxId, blob_name},
+    ports::{BlobError, RowKey, Table},
+    registry::MailboxState,
+    rim::{Body, Draft},
+    rows::Ticket,
+};
+
+/// How a message came, for its trace and for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// The door's own name, after `by` in `Received:`.
+    pub by: String,
+    /// The protocol as `Received:` says it: `ESMTPSA`, `HTTPS`, ...
+    pub with: String,
+    /// The door: `https`, `smtps`, ...
+    pub via: String,
+    /// TLS version, or `none`.
+    pub tls: String,
+}
+
+/// A message of a user who has signed in.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The mailbox that signed in.
+    pub account: MailboxId,
+    /// MAIL FROM and RCPT TO.
+    pub transaction: Transaction,
+    /// The message, dot-unstuffed, not otherwise touched.
+    pub raw: Bytes,
+    /// How it came.
+    pub channel: Channel,
+    /// Two submissions of one account with one key are one letter: the first.
+    pub idempotency_key: Option<String>,
+}
+
+/// A message from outside.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// MAIL FROM and RCPT TO.
+    pub transaction: Transaction,
+    /// The message, dot-unstuffed, stored as it is.
+    pub raw: Bytes,
+    /// How it came.
+    pub channel: Channel,
+}
+
+/// Why a door does not take a message. All but the last are answers to the client.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// F7: the account does not own MAIL FROM, or the mailbox is not active (spec 4.1).
+    #[error("send as this address: it is not the account's")]
+    NotOwner,
+    /// No recipient.
+    #[error("send to nobody")]
+    NoRecipient,
+    /// Over the technical bound: refused without a notice (RFC 6109 §3.1.2, spec 0.2 D3).
+    #[error("take {size_bytes} octets: at most {size_bytes_max}")]
+    TooLarge {
+        /// What came.
+        size_bytes: u64,
+        /// The bound.
+        size_bytes_max: u64,
+    },
+    /// Ours: the client tries again.
+    #[error("spool the message")]
+    Stage(#[from] StageError),
+}
+
+/// Takes a letter of a user. When it returns, the letter will end in a receipt or a notice, whatever crashes.
+///
+/// # Errors
+/// [`DoorError`]; after [`DoorError::Stage`] the letter may have been taken or not.
+pub async fn submit(rim: &Rim, submission: Submission) -> Result<SpoolId, DoorError> {
+    // 1. What a door refuses by itself: size, nobody to send to, somebody else's address (F7).
+    let raw_bytes = bounded(rim, &submission.raw, &submission.transaction)?;
+    if submission.transaction.forward_paths.is_empty() {
+        return Err(DoorError::NoRecipient);
+    }
+    if !owns(rim, &submission.account, submission.transaction.reverse_path.as_ref()).await? {
+        return Err(DoorError::NotOwner);
+    }
+
+    // 2. The id, before anything is stored. With an idempotency key it is the one that came first.
+    let at = rim.now();
+    let fresh = SpoolId::new(at, rim.ids.fresh());
+    let spool = match &submission.idempotency_key {
+        Some(key) => claim(rim, &submission.account, key, fresh, at).await?,
+        None => fresh,
+    };
+
+    // 3. The message with our trace, then the ticket. Power fails in between: nobody was promised anything.
+    let Channel { by, with, via, tls } = submission.channel;
+    let trace = original::Trace { by, with, id: spool.as_str().to_owned(), at };
+    let ticket = Ticket {
+        spool: spool.clone(),
+        door: Door::Submission,
+        transaction: submission.transaction,
+        account: Some(submission.account),
+        raw_bytes,
+        at,
+        via,
+        tls,
+    };
+    put(rim, &ticket, original::admit(&submission.raw, &trace)).await?;
+
+    // 4. The hint. Lost: `watch` sweeps the spool.
+    hint(rim, Job::Accept { spool: spool.clone() }).await;
+    Ok(spool)
+}
+
+/// Takes a message from outside, as it is. The octets are not touched: duplicates are known by their digest.
+///
+/// # Errors
+/// [`DoorError`]; after [`DoorError::Stage`] the message may have been taken or not.
+pub async fn receive(rim: &Rim, arrival: Arrival) -> Result<SpoolId, DoorError> {
+    let raw_bytes = bounded(rim, &arrival.raw, &arrival.transaction)?;
+    if arrival.transaction.forward_paths.is_empty() {
+        return Err(DoorError::NoRecipient);
+    }
+    let at = rim.now();
+    let spool = SpoolId::new(at, rim.ids.fresh());
+    let ticket = Ticket {
+        spool: spool.clone(),
+        door: Door::Incoming,
+        transaction: arrival.transaction,
+        account: None,
+        raw_bytes,
+        at,
+        via: arrival.channel.via,
+        tls: arrival.channel.tls,
+    };
+    put(rim, &ticket, Rope::from(arrival.raw)).await?;
+    hint(rim, Job::Receive { spool: spool.clone() }).await;
+    Ok(spool)
+}
+
+/// The ticket of a spool entry.
+///
+/// # Errors
+/// [`StageError::Blobs`]; a hint for an entry without its ticket is a mistake, so that is missing, not nothing.
+pub async fn ticket(rim: &Rim, door: Door, spool: &SpoolId) -> Result<Ticket, StageError> {
+    let key = BlobKey::spool_ticket(door, spool);
+    let json = rim.blob(&key).await?;
+    serde_json::from_slice(&json).map_err(|e| BlobError::Damaged(key, e.to_string()).into())
+}
+
+/// Which spool entry an idempotency key named first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Claim {
+    account: MailboxId,
+    key_sha256: String,
+    spool: SpoolId,
+    at: Instant,
+}
+impl Claim {
+    fn key_of(account: &MailboxId, key_sha256: &str) -> RowKey {
+        RowKey { table: Table::Letters, pk: format!("claim#{account}#{key_sha256}"), sk: "claim".to_owned() }
+    }
+}
+impl Body for Claim {
+    const TABLE: Table = Table::Letters;
+    fn key(&self) -> RowKey {
+        Self::key_of(&self.account, &self.key_sha256)
+    }
+}
+
+/// How long a claim without its ticket is waited for, in seconds: afterwards the sweep of the spool would not see
+/// its entry any more, so a new one takes its place.
+const CLAIM_WAIT_S_MAX: i64 = 600;
+
+/// The spool id that belongs to an idempotency key: `fresh` if nobody came before.
+async fn claim(
+    rim: &Rim,
+    account: &MailboxId,
+    key: &str,
+    fresh: SpoolId,
+    at: Instant,
+) -> Result<SpoolId, StageError> {
+    let claim = Claim { account: account.clone(), key_sha256: blob_name(key.as_bytes()), spool: fresh, at };
+    let mut draft = Draft::new();
+    match rim.read::<Claim>(&claim.key()).await? {
+        None => draft.insert(&claim, None)?,
+        Some(earlier) => {
+            let ticket = BlobKey::spool_ticket(Door::Submission, &earlier.value.spool);
+            let waiting = at < earlier.value.at.plus_s(CLAIM_WAIT_S_MAX);
+            if waiting || rim.blobs.size(&ticket).await?.is_some() {
+                return Ok(earlier.value.spool);
+            }
+            draft.replace(earlier.version, &claim, None)?;
+        }
+    }
+    match rim.commit(draft).await {
+        Ok(()) => Ok(claim.spool),
+        Err(StageError::Raced) => {
+            let winner = rim.read::<Claim>(&claim.key()).await?;
+            winner.map(|w| w.value.spool).ok_or(StageError::Raced)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The size, if it is within the technical bound; recipients beyond what a row can hold are too much as well.
+fn bounded(rim: &Rim, raw: &Bytes, transaction: &Transaction) -> Result<u64, DoorError> {
+    let size_bytes = raw.len() as u64;
+    let size_bytes_max = rim.limits.technical_bytes_max;
+    if size_bytes > size_bytes_max || !bounds::transaction_fits(transaction) {
+        return Err(DoorError::TooLarge { size_bytes, size_bytes_max });
+    }
+    Ok(size_bytes)
+}
+
+/// F7 (RFC 6109 §5.2, spec 4.1): the account owns the reverse path, and may send.
+async fn owns(rim: &Rim, account: &MailboxId, sender: Option<&Address>) -> Result<bool, StageError> {
+    let Some(sender) = sender else { return Ok(false) };
+    let mailbox = rim.mailbox(sender).await?;
+    Ok(mailbox.is_some_and(|m| m.id == *account && m.state == MailboxState::Active))
+}
+
+async fn put(rim: &Rim, ticket: &Ticket, message: Rope) -> Result<(), StageError> {
+    let json = serde_json::to_vec(ticket).map_err(|e| StageError::Damaged(format!("a ticket: {e}")))?;
+    rim.blobs.put_if_absent(&BlobKey::spool_message(ticket.door, &ticket.spool), message).await?;
+    rim.blobs.put_if_absent(&BlobKey::spool_ticket(ticket.door, &ticket.spool), Rope::from(json)).await?;
+    Ok(())
+}
+
+async fn hint(rim: &Rim, job: Job) {
+    if let Err(error) = rim.queue.send(vec![job]).await {
+        tracing::warn!(error = %error, "a hint was not sent, watch will send it");
+    }
+}

@@ -1,0 +1,229 @@
+//! Steps (b) and (c) of every act (design §4): from a row that owes a signed document to stored bytes and what they
+//! owe next. Whoever runs it, however often and at the same time: one byte string leaves the building.
+
+use pec::{Kind, document::Matter};
+
+use crate::{
+    Job, Rim, StageError, acts,
+    lay::ROOM,
+    log::{Event, LogEntry},
+    origin,
+    ports::{Debt, Destination, Put, RowKey},
+    rim::{Draft, Found},
+    rows::{ActRow, DispatchRow, FilingRow, IssuedBytes, Next, Parcel, Summary},
+};
+
+/// How often the commit is tried anew on the same stored bytes when another stage wrote one of its rows.
+const RACES_MAX: usize = 5;
+
+/// Issues the act of a row.
+///
+/// # Errors
+/// [`StageError`]; the debt stays.
+pub async fn issue(rim: &Rim, act: &RowKey) -> Result<(), StageError> {
+    // 1. The row holds every input. We read no clock, no index and no setting for the document.
+    let Some(mut found) = open(rim, act).await? else { return Ok(()) };
+
+    // 2. Compose, sign, store: the first writer wins, everybody else goes on with what is stored.
+    //    Power fails after it: the next run finds the bytes, and nobody has seen them yet.
+    let issued = store(rim, &found.value).await?;
+
+    // 3. One commit: the log entry with the digest of what is stored, the debt gone, the next one owed.
+    //    A race for a recipient's row is settled by reading again; the stored bytes are the same.
+    for _ in 0..RACES_MAX {
+        match finish(rim, found, &issued).await {
+            Err(StageError::Raced) => {}
+            other => return other,
+        }
+        match open(rim, act).await? {
+            Some(again) => found = again,
+            None => return Ok(()),
+        }
+    }
+    Err(StageError::Raced)
+}
+
+/// The rows that an issued act owes to its addressees: mailboxes or destinations.
+pub(crate) enum Onward {
+    /// Filings, into mailboxes of ours.
+    File(Vec<FilingRow>),
+    /// Transactions to make.
+    Send(Vec<DispatchRow>),
+}
+
+/// What an issued act's `next` comes to; `None` where nothing is filed or sent.
+pub(crate) fn onward(act: &ActRow, issued: &IssuedBytes) -> Option<Onward> {
+    match &act.next {
+        Next::File { mailboxes } => {
+            Some(Onward::File(mailboxes.iter().map(|m| filing(act, issued, m)).collect()))
+        }
+        Next::Send { reverse_path, parcels, give_up_at } => {
+            let row = |parcel: &Parcel| DispatchRow {
+                act: act.key.clone(),
+                destination: parcel.destination.clone(),
+                blob: act.target.clone(),
+                reverse_path: reverse_path.clone(),
+                recipients: parcel.recipients.iter().map(|r| (r.clone(), None)).collect(),
+                attempts: 0,
+                give_up_at: *give_up_at,
+                done: false,
+                about: acts::about(act).of::<&str>([]),
+            };
+            Some(Onward::Send(parcels.iter().map(row).collect()))
+        }
+        Next::RecordTakeCharge { .. } | Next::RecordVirus { .. } | Next::Nothing => None,
+    }
+}
+
+/// The debt of a filing.
+pub(crate) fn filing_debt(row: &FilingRow, at: pec::Instant) -> Debt {
+    use crate::rim::Body;
+    Debt::now(Job::Deliver { mailbox: row.group(), filing: row.key() }, at)
+}
+
+/// The debt of a transaction to be made: another system's, or our own incoming point (spec 4.7).
+pub(crate) fn dispatch_debt(row: &DispatchRow, at: pec::Instant) -> Debt {
+    use crate::rim::Body;
+    let dispatch = row.key();
+    let job = match row.destination {
+        Destination::Own => Job::ReceiveOwn { dispatch },
+        Destination::Provider { .. } | Destination::Ordinary { .. } => Job::Dispatch { dispatch },
+    };
+    Debt::now(job, at)
+}
+
+/// The act, while its issue is owed.
+async fn open(rim: &Rim, act: &RowKey) -> Result<Option<Found<ActRow>>, StageError> {
+    let found = rim.read::<ActRow>(act).await?;
+    let found = found.ok_or_else(|| StageError::Damaged(format!("act {}: no such row", act.sk)))?;
+    // A row that was laid for a large letter and owes nothing yet is not a fact.
+    Ok((found.value.issued.is_none() && found.debt.is_some()).then_some(found))
+}
+
+async fn store(rim: &Rim, act: &ActRow) -> Result<IssuedBytes, StageError> {
+    let source = match &act.source {
+        Some(key) => Some(rim.blob(key).await?),
+        None => None,
+    };
+    let draft = pec::compose(&act.document, source.as_ref())?;
+    let identity = rim.signer.identity(&act.certificate)?;
+    let pending = identity.prepare(draft.content_sha256(), act.document.at.unix_s())?;
+    let signature = rim.signer.sign(&act.certificate, pending.digest()).await?;
+    let message = draft.seal(&pending.assemble(&signature)?);
+    let composed = IssuedBytes {
+        sha256: hex::encode(smime::sha256(message.chunks())),
+        size_bytes: message.len() as u64,
+    };
+    match rim.blobs.put_if_absent(&act.target, message).await? {
+        Put::New => Ok(composed),
+        Put::Existing => {
+            let stored = rim.blob(&act.target).await?;
+            Ok(IssuedBytes { sha256: hex::encode(smime::sha256([&stored])), size_bytes: stored.len() as u64 })
+        }
+    }
+}
+
+async fn finish(rim: &Rim, mut found: Found<ActRow>, issued: &IssuedBytes) -> Result<(), StageError> {
+    let act = &found.value;
+    let mut draft = Draft::new();
+    draft.append(entry(act, issued));
+    let mut debt = None;
+    match onward(act, issued) {
+        Some(Onward::File(rows)) if rows.len() <= ROOM => {
+            for row in &rows {
+                draft.insert(row, Some(filing_debt(row, act.document.at)))?;
+            }
+        }
+        Some(Onward::Send(rows)) if rows.len() <= ROOM => {
+            for row in &rows {
+                draft.insert(row, Some(dispatch_debt(row, act.document.at)))?;
+            }
+        }
+        // More than one commit takes: the act itself owes the spreading of its `next`.
+        Some(_) => debt = Some(Debt::now(Job::Spread { head: act.key.row() }, act.document.at)),
+        None => record(rim, act, &mut draft).await?,
+    }
+    found.value.issued = Some(issued.clone());
+    draft.replace(found.version, &found.value, debt)?;
+    rim.commit(draft).await
+}
+
+/// What a message to our own service mailbox is for: M7 and M9 are consumed where they are made.
+async fn record(rim: &Rim, act: &ActRow, draft: &mut Draft) -> Result<(), StageError> {
+    let at = act.document.at;
+    match &act.next {
+        Next::RecordTakeCharge { pec_id, recipients } => {
+            let entry = LogEntry::new(
+                acts::about(act),
+                crate::ids::Side::Origin,
+                Event::TakeChargeRecorded,
+                act.key.blob_name(),
+                at,
+            );
+            draft.append(entry.message(&act.document.message_id));
+            origin::record_take_charge(rim, draft, pec_id, recipients, at).await
+        }
+        Next::RecordVirus { pec_id, recipient, virus } => {
+            origin::record_virus(rim, draft, pec_id, recipient, virus, at).await
+        }
+        Next::File { .. } | Next::Send { .. } | Next::Nothing => Ok(()),
+    }
+}
+
+fn entry(act: &ActRow, issued: &IssuedBytes) -> LogEntry {
+    let disc = format!("{}#{}", act.key.kind.name(), act.key.blob_name());
+    let entry = LogEntry::new(acts::about(act), acts::side(act), Event::Issued, disc, act.document.at)
+        .message(&act.document.message_id)
+        .digest(issued.sha256.clone())
+        .with("kind", act.key.kind.name())
+        .with("certificate", act.certificate.to_string());
+    match &act.document.matter {
+        Matter::NonDelivery { code, .. } => entry.with("code", code.clone()),
+        Matter::NonAcceptanceVirus { virus }
+        | Matter::VirusDetection { virus, .. }
+        | Matter::NonDeliveryVirus { virus, .. } => entry.with("virus", virus.clone()),
+        _ => entry,
+    }
+}
+
+fn filing(act: &ActRow, issued: &IssuedBytes, mailbox: &crate::ids::MailboxId) -> FilingRow {
+    let name = act.key.blob_name();
+    FilingRow {
+        partition: act.key.partition.clone(),
+        discriminator: format!("{mailbox}#{name}"),
+        mailbox: Some(mailbox.clone()),
+        source: act.target.clone(),
+        name,
+        summary: summary(act, issued),
+        certifies: None,
+        // A receipt goes to the reverse path; an anomaly envelope to INBOX, whatever the settings are.
+        address: pec::Address::parse(&act.document.to).ok().filter(|_| act.key.kind != Kind::AnomalyEnvelope),
+        about: acts::about(act),
+        filed: None,
+    }
+}
+
+fn summary(act: &ActRow, issued: &IssuedBytes) -> Summary {
+    let document = &act.document;
+    let letter = &document.letter;
+    let from = match act.key.kind {
+        Kind::TransportEnvelope | Kind::AnomalyEnvelope => {
+            format!("{}{}", pec::words::ON_BEHALF_OF, letter.sender)
+        }
+        _ => document.issuer.address.to_string(),
+    };
+    Summary {
+        kind: Some(act.key.kind),
+        from,
+        subject: subject(act.key.kind, letter.subject.as_deref()),
+        message_id: document.message_id.clone(),
+        pec_id: (!letter.pec_id.is_empty()).then(|| letter.pec_id.clone()),
+        size_bytes: issued.size_bytes,
+        at: document.at,
+    }
+}
+
+/// The subject as a mailbox shows it (spec 2.3).
+pub(crate) fn subject(kind: Kind, original: Option<&str>) -> String {
+    format!("{}{}", kind.words().subject_prefix, original.unwrap_or_default())
+}

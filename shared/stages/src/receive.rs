@@ -1,0 +1,218 @@
+//! The incoming point (RFC 6109 §2.2.2, spec 5): what came in is examined, taken in charge, or wrapped, or refused.
+
+use bytes::Bytes;
+use pec::{
+    Instant, Transaction,
+    reception::{CheckLine, Verdict},
+};
+
+use crate::{
+    BlobKey, Rim, SpoolId, StageError, door,
+    ids::{Door, Partition, Side, blob_name, sha256_hex},
+    log::{About, Event, LogEntry},
+    ports::{Relayed, RowKey, Scan},
+    rim::{Draft, Found},
+    rows::{DispatchRow, SpoolRow},
+};
+
+mod addressed;
+mod anomaly;
+mod bounce;
+mod classify;
+mod envelope;
+mod ordinary;
+mod receipt;
+
+pub use classify::{Classified, classify};
+
+/// Handles one message from outside.
+///
+/// # Errors
+/// [`StageError`]: nothing was decided, the spool entry stays.
+pub async fn receive(rim: &Rim, spool: &SpoolId) -> Result<(), StageError> {
+    // 1. Decided before? Then this hint came twice.
+    if rim.read::<SpoolRow>(&SpoolRow::key_of(spool)).await?.is_some() {
+        return Ok(());
+    }
+    // 2. What came, and when: an event counts at its reception instant (spec 0.2 D18).
+    let ticket = door::ticket(rim, Door::Incoming, spool).await?;
+    let blob = BlobKey::spool_message(Door::Incoming, spool);
+    let bytes = rim.blob(&blob).await?;
+    let incoming = Incoming {
+        id: spool.as_str().to_owned(),
+        blob,
+        sha256: sha256_hex(&bytes),
+        bytes,
+        transaction: ticket.transaction,
+        received_at: ticket.at,
+        at: rim.now(),
+        via: ticket.via,
+        tls: ticket.tls,
+        from: Source::Spool(spool.clone()),
+    };
+    // 3. D16: what comes in clear is handled, and looked at.
+    if incoming.tls == "none" {
+        tracing::warn!(spool = %spool, "a message came in clear");
+    }
+    incoming.handle(rim).await
+}
+
+/// Handles what our own provider addresses to its own users: the same way, all of it (spec 4.7).
+///
+/// # Errors
+/// [`StageError`]; the debt of the row stays.
+pub async fn receive_own(rim: &Rim, dispatch: &RowKey) -> Result<(), StageError> {
+    let found = rim.read::<DispatchRow>(dispatch).await?;
+    let found = found.ok_or_else(|| StageError::Damaged(format!("{}: no such row", dispatch.sk)))?;
+    if found.value.done {
+        return Ok(());
+    }
+    let bytes = rim.blob(&found.value.blob).await?;
+    let at = rim.now();
+    // Whom the last notice took off the row is not served any more (spec 0.2 D18).
+    let open = found.value.recipients.iter().filter(|(_, became)| became.is_none()).map(|(r, _)| r.clone());
+    let incoming = Incoming {
+        id: blob_name(format!("{}\0{}", dispatch.pk, dispatch.sk).as_bytes()),
+        blob: found.value.blob.clone(),
+        sha256: sha256_hex(&bytes),
+        bytes,
+        transaction: Transaction::new(found.value.reverse_path.clone(), open),
+        received_at: at,
+        at,
+        via: "own".to_owned(),
+        tls: "in-process".to_owned(),
+        from: Source::Own(Box::new(found)),
+    };
+    incoming.handle(rim).await
+}
+
+/// Where something came from: what its reception closes.
+enum Source {
+    Spool(SpoolId),
+    Own(Box<Found<DispatchRow>>),
+}
+
+/// Something that came in.
+struct Incoming {
+    /// The spool id, or the digest of the dispatch row's key.
+    id: String,
+    blob: BlobKey,
+    bytes: Bytes,
+    sha256: String,
+    transaction: Transaction,
+    /// When it came: what it proves is true from then on.
+    received_at: Instant,
+    /// The instant of everything that its reception makes (G9).
+    at: Instant,
+    via: String,
+    tls: String,
+    from: Source,
+}
+
+impl Incoming {
+    async fn handle(self, rim: &Rim) -> Result<(), StageError> {
+        // 1. V1 to V4, as of the reception instant and with the index in force.
+        let index = rim.directory.index();
+        let examination =
+            pec::reception::examine(&self.bytes, &self.transaction, self.received_at, &index, &rim.verifier);
+        // 2. V5, on everything that comes in (spec 0.2 D11). No scanner: it waits.
+        let virus = match rim.scanner.scan(&self.bytes).await? {
+            Scan::Clean => None,
+            Scan::Infected { virus } => Some(virus),
+        };
+        // 3. Who of ours is addressed.
+        let addressed = addressed::resolve(rim, &self.transaction.forward_paths).await?;
+        // 4. One commit by outcome (spec 5.3).
+        let checks = &examination.checks;
+        match examination.verdict {
+            Verdict::Envelope(envelope) => self.envelope(rim, *envelope, addressed, virus, checks).await,
+            Verdict::Receipt(receipt) => self.receipt(rim, *receipt, addressed, virus, checks).await,
+            Verdict::Anomaly { origin, certification, reason } => {
+                let signed = anomaly::Signed { origin, certification };
+                self.anomaly(rim, signed, reason, addressed, virus, checks).await
+            }
+            Verdict::Ordinary { reason } => self.ordinary(rim, reason, addressed, virus, checks).await,
+        }
+    }
+
+    /// The partition of what belongs to no letter.
+    fn partition(&self) -> Partition {
+        Partition::spool(&self.id)
+    }
+
+    /// The row that says it is handled: part of every reception's commit.
+    fn close(
+        &self,
+        draft: &mut Draft,
+        outcome: &str,
+        became: Option<Partition>,
+        message_id: Option<String>,
+    ) -> Result<(), StageError> {
+        match &self.from {
+            Source::Spool(spool) => {
+                let row = SpoolRow {
+                    spool: spool.clone(),
+                    door: Door::Incoming,
+                    outcome: outcome.to_owned(),
+                    sha256: self.sha256.clone(),
+                    message_id,
+                    became,
+                    at: self.at,
+                };
+                draft.insert(&row, None)?;
+            }
+            Source::Own(found) => {
+                let mut row = found.value.clone();
+                row.done = true;
+                for (_, became) in &mut row.recipients {
+                    became.get_or_insert(Relayed::Taken);
+                }
+                draft.replace(found.version, &row, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the log says of something that belongs to no letter: its paths and its own header.
+    fn about_itself(&self, facts: &pec::original::OriginalFacts, provider: &str) -> About {
+        let bounded = |text: &String| text.chars().take(TEXT_CHARS_MAX).collect();
+        let about = About {
+            pec_id: format!("spool:{}", self.id),
+            client_id: facts.client_id.as_ref().map(bounded),
+            sender: self.transaction.reverse_path.as_ref().map(ToString::to_string).unwrap_or_default(),
+            recipients: Vec::new(),
+            subject: facts.subject.as_ref().map(bounded),
+            sending_provider: provider.to_owned(),
+            issuer: provider.to_owned(),
+        };
+        about.of(&self.transaction.forward_paths)
+    }
+
+    /// An entry about it, with what the checks said.
+    fn entry(&self, about: About, event: Event, checks: &[CheckLine]) -> LogEntry {
+        let failed = checks.iter().filter(|c| !c.passed).map(|c| c.name.as_str());
+        let failed = failed.collect::<Vec<_>>().join(", ");
+        let entry = LogEntry::new(about, Side::Destination, event, self.id.clone(), self.at)
+            .digest(self.sha256.clone())
+            .with("via", self.via.clone())
+            .with("tls", self.tls.clone());
+        if failed.is_empty() { entry } else { entry.with("failed-checks", failed) }
+    }
+
+    /// An infected message goes under lock before the commit that says so (RFC 6109 §2.2.4). Power fails in
+    /// between: it is there, and the next run finds it there.
+    async fn lock_away(&self, rim: &Rim) -> Result<(), StageError> {
+        rim.blobs.copy_if_absent(&self.blob, &BlobKey::vault(&self.id)).await?;
+        tracing::error!(incoming = %self.id, "a virus came in");
+        Ok(())
+    }
+
+    fn virus_entry(&self, rim: &Rim, about: About, virus: &str, checks: &[CheckLine]) -> LogEntry {
+        self.entry(about, Event::VirusFound, checks)
+            .with("virus", virus)
+            .with("scanner", rim.scanner.version())
+    }
+}
+
+/// Characters of a subject or identifier of what is no letter, in the log.
+const TEXT_CHARS_MAX: usize = 2_000;

@@ -1,0 +1,68 @@
+//! Who of the forward paths is ours, with mailbox and environment.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pec::Address;
+
+use crate::{
+    Rim, StageError,
+    registry::{Domain, Environment, Mailbox, MailboxState},
+};
+
+/// A forward path in a domain of ours.
+#[derive(Clone, Debug)]
+pub(super) struct Addressed {
+    pub(super) address: Address,
+    pub(super) mailbox: Option<Mailbox>,
+    pub(super) environment: Arc<Environment>,
+}
+
+impl Addressed {
+    /// The mailbox, if it takes what the network must propagate (outcome C).
+    pub(super) fn open(&self) -> Option<&Mailbox> {
+        self.mailbox.as_ref().filter(|m| m.state == MailboxState::Active)
+    }
+
+    /// The mailbox, if it takes ordinary mail (outcome D).
+    pub(super) fn takes_ordinary(&self) -> Option<&Mailbox> {
+        self.open().filter(|m| m.takes_ordinary)
+    }
+}
+
+/// Looks up the forward paths. Those that are not in our domains are left out: the door does not take them.
+pub(super) async fn resolve(rim: &Rim, forward_paths: &[Address]) -> Result<Vec<Addressed>, StageError> {
+    let mut domains: HashMap<String, Option<Domain>> = HashMap::new();
+    let mut environments: HashMap<String, Arc<Environment>> = HashMap::new();
+    let mut addressed = Vec::with_capacity(forward_paths.len());
+    for address in forward_paths {
+        let name = address.domain();
+        if !domains.contains_key(&name) {
+            domains.insert(name.clone(), rim.domain(address).await?);
+        }
+        let Some(Some(domain)) = domains.get(&name) else { continue };
+        let environment = match environments.get(&domain.environment) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let read = Arc::new(rim.environment(&domain.environment).await?);
+                environments.insert(domain.environment.clone(), Arc::clone(&read));
+                read
+            }
+        };
+        let mailbox = rim.mailbox(address).await?;
+        addressed.push(Addressed { address: address.clone(), mailbox, environment });
+    }
+    Ok(addressed)
+}
+
+/// The addressed by environment, in the order of the transaction: each certifies for its own domains (spec 9).
+pub(super) fn by_environment(addressed: &[Addressed]) -> Vec<(Arc<Environment>, Vec<Address>)> {
+    let mut groups: Vec<(Arc<Environment>, Vec<Address>)> = Vec::new();
+    for one in addressed {
+        match groups.iter_mut().find(|(e, _)| e.id == one.environment.id) {
+            Some((_, addresses)) => addresses.push(one.address.clone()),
+            None => groups.push((Arc::clone(&one.environment), vec![one.address.clone()])),
+        }
+    }
+    groups
+}

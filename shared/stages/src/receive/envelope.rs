@@ -1,0 +1,326 @@
+//! Outcome A: a valid transport envelope is taken in charge and goes to the mailboxes, or meets the virus rule
+//! (RFC 6109 §2.2.2, §3.2.1, §3.2.3; spec 5.3-5.5).
+
+use std::collections::{HashMap, HashSet};
+
+use pec::{
+    Address, Kind, Letter,
+    document::{Matter, ReceiptForm},
+    original,
+    reception::{CheckLine, Origin, ReceivedEnvelope},
+};
+
+use super::{
+    Incoming,
+    addressed::{self, Addressed},
+};
+use crate::{
+    Job, Rim, StageError,
+    acts::{self, Addressee, Desk, Order},
+    bounds,
+    ids::{MailboxId, Partition, blob_name},
+    issue,
+    lay::{self, ROOM},
+    log::{About, Event},
+    origin as origin_side,
+    ports::{Debt, Table},
+    registry::Environment,
+    rim::{Body, Draft, Found, typed},
+    rows::{ActRow, Certifies, DestinationHead, FilingRow, Next, Summary},
+};
+
+/// Italian reason for M8: more than our rows can hold (DM 2005 art. 12 (1): a provider has its limits).
+const TOO_LARGE: &str = "i dati di certificazione eccedono i limiti del gestore";
+
+/// A letter whose origin is known.
+struct Letters<'a> {
+    partition: Partition,
+    origin: &'a Origin,
+    letter: &'a Letter,
+    /// The mailbox that sent it, when it is ours.
+    own_sender: Option<MailboxId>,
+}
+
+impl Incoming {
+    pub(super) async fn envelope(
+        self,
+        rim: &Rim,
+        envelope: ReceivedEnvelope,
+        addressed: Vec<Addressed>,
+        virus: Option<String>,
+        checks: &[CheckLine],
+    ) -> Result<(), StageError> {
+        let ReceivedEnvelope { origin, letter, form, reverse_path_in_record } = envelope;
+        if !bounds::texts_fit(&letter) || !bounds::recipients_fit(&letter) {
+            let signed = super::anomaly::Signed { origin, certification: None };
+            return self.anomaly(rim, signed, TOO_LARGE.to_owned(), addressed, virus, checks).await;
+        }
+        // D10: looked at, but no anomaly.
+        if !reverse_path_in_record {
+            tracing::error!(incoming = %self.id, "the reverse path of an envelope is not its signer's");
+        }
+
+        // 1. What we know of this very envelope: same signer record, id and digest (design §4).
+        let partition = Partition::destination(&origin.record, &letter.pec_id, &self.sha256);
+        let known = Known::read(rim, &partition).await?;
+        let own_sender = own_sender(rim, &origin, &letter, &addressed).await?;
+        let letters = Letters { partition: partition.clone(), origin: &origin, letter: &letter, own_sender };
+
+        // 2. Take-charge: one per transaction and environment (spec 5.4), whatever the scanner says (spec 5.5).
+        let mut receipts = Vec::new();
+        for (environment, recipients) in addressed::by_environment(&addressed) {
+            let desk = Desk::of(rim, (*environment).clone(), self.at)?;
+            let receipt = letters.take_charge(rim, &desk, recipients);
+            if !known.acts.contains(&receipt.key.row().sk) {
+                receipts.push(receipt);
+            }
+        }
+
+        // 3. What each recipient gets: the letter, or a virus notice to its sender's provider.
+        let (filings, notices) = match &virus {
+            None => (self.filings(&letters, form, &addressed), Vec::new()),
+            Some(virus) => {
+                self.lock_away(rim).await?;
+                (Vec::new(), letters.virus_notices(rim, &addressed, virus, self.at)?)
+            }
+        };
+        let filings: Vec<FilingRow> = filings
+            .into_iter()
+            .filter(|f| !known.filings.get(&f.key().sk).is_some_and(|w| w.stands))
+            .collect();
+        let notices: Vec<ActRow> =
+            notices.into_iter().filter(|n| !known.acts.contains(&n.key.row().sk)).collect();
+
+        // 4. Nothing new at all: the sender's provider did not hear our answer and sent it again.
+        let mut draft = Draft::new();
+        let about = |issuer: &str| {
+            About::letter(&letter, &origin.provider_name, issuer).of(addressed.iter().map(|a| &a.address))
+        };
+        if receipts.is_empty() && filings.is_empty() && notices.is_empty() {
+            draft.append(self.entry(about(&origin.provider_name), Event::Duplicate, checks));
+            self.close(&mut draft, "duplicate", Some(partition), Some(bracketed(&letter)))?;
+            return rim.commit(draft).await;
+        }
+
+        // 5. Many recipients: their rows first, without debts. Power fails in between: rows that owe nothing, which
+        //    the next run takes over.
+        let laid = filings.iter().filter(|f| known.filings.contains_key(&f.key().sk)).count() > 0;
+        let bytes = notices.len() * (500 + 4 * letter.recipients.len() * 60);
+        let fits = filings.len() + notices.len() <= ROOM && bytes < lay::ROOM_BYTES && !laid;
+        if !fits {
+            lay::lay(rim, "file#", &filings, |f| f.filed.is_some()).await?;
+            lay::lay(rim, "act#virus-detection#", &notices, |n| n.issued.is_some()).await?;
+        }
+
+        // 6. One commit: reception, take-charge owed, filings or notices owed.
+        draft.append(self.entry(about(&origin.provider_name), Event::Received, checks));
+        for receipt in &receipts {
+            let Matter::TakeCharge { received } = &receipt.document.matter else { continue };
+            let about = About::letter(&letter, &origin.provider_name, &receipt.document.issuer.provider_name);
+            let mut entry = self.entry(about.of(received), Event::TakenInCharge, &[]);
+            entry.discriminator = format!("{}#{}", self.id, receipt.key.discriminator);
+            draft.append(entry.message(&receipt.document.message_id));
+            draft.insert(receipt, Some(acts::owed(receipt)))?;
+        }
+        if let Some(virus) = &virus {
+            draft.append(self.virus_entry(rim, about(&origin.provider_name), virus, checks));
+        }
+        if fits {
+            for filing in &filings {
+                draft.insert(filing, Some(issue::filing_debt(filing, self.at)))?;
+            }
+            for notice in &notices {
+                draft.insert(notice, Some(acts::owed(notice)))?;
+            }
+        }
+        let head = DestinationHead {
+            partition: partition.clone(),
+            origin: origin.clone(),
+            letter: letter.clone(),
+            form,
+            envelope: self.blob.clone(),
+            envelope_sha256: self.sha256.clone(),
+            received_at: self.at,
+            spread: fits,
+            own_sender: letters.own_sender.clone(),
+        };
+        known.head_into(&mut draft, head)?;
+        self.close(&mut draft, "envelope", Some(partition), Some(bracketed(&letter)))?;
+        rim.commit(draft).await
+    }
+
+    /// One filing for each recipient: the envelope as it is (RFC 6109 §2.2.3).
+    fn filings(&self, letters: &Letters<'_>, form: ReceiptForm, addressed: &[Addressed]) -> Vec<FilingRow> {
+        let letter = letters.letter;
+        let summary = Summary {
+            kind: Some(Kind::TransportEnvelope),
+            from: format!("{}{}", pec::words::ON_BEHALF_OF, letter.sender),
+            subject: issue::subject(Kind::TransportEnvelope, letter.subject.as_deref()),
+            message_id: bracketed(letter),
+            pec_id: Some(letter.pec_id.clone()),
+            size_bytes: self.bytes.len() as u64,
+            at: self.at,
+        };
+        let filing = |one: &Addressed| FilingRow {
+            partition: letters.partition.clone(),
+            discriminator: one.address.key(),
+            mailbox: one.mailbox.as_ref().map(|m| m.id.clone()),
+            source: self.blob.clone(),
+            name: self.sha256.clone(),
+            summary: summary.clone(),
+            certifies: Some(Certifies {
+                head: letters.partition.clone(),
+                recipient: one.address.clone(),
+                form_due: original::form_due(form, original::role(&self.bytes, &one.address)),
+                environment: one.environment.id.clone(),
+            }),
+            address: Some(one.address.clone()),
+            about: About::letter(letter, &letters.origin.provider_name, &one.environment.provider_name)
+                .of([&one.address]),
+            filed: None,
+        };
+        addressed.iter().map(filing).collect()
+    }
+}
+
+impl Letters<'_> {
+    /// M7: to the mailReceipt of the signer's record (spec 5.4, 0.2 D10), or recorded at once when that is us.
+    fn take_charge(&self, rim: &Rim, desk: &Desk, recipients: Vec<Address>) -> ActRow {
+        let mut keys: Vec<String> = recipients.iter().map(Address::key).collect();
+        keys.sort_unstable();
+        let next =
+            Next::RecordTakeCharge { pec_id: self.letter.pec_id.clone(), recipients: recipients.clone() };
+        let order = Order {
+            partition: self.partition.clone(),
+            discriminator: blob_name(keys.join("\n").as_bytes()),
+            letter: self.letter.clone(),
+            to: self.origin.mail_receipt.clone(),
+            matter: Matter::TakeCharge { received: recipients },
+            source: None,
+            addressee: self.service_mailbox(next),
+            sending_provider: self.origin.provider_name.clone(),
+        };
+        desk.act(rim, order)
+    }
+
+    /// M9: one for each recipient (spec 5.5).
+    fn virus_notices(
+        &self,
+        rim: &Rim,
+        addressed: &[Addressed],
+        virus: &str,
+        at: pec::Instant,
+    ) -> Result<Vec<ActRow>, StageError> {
+        let mut desks: HashMap<String, Desk> = HashMap::new();
+        let mut notices = Vec::with_capacity(addressed.len());
+        for one in addressed {
+            if !desks.contains_key(&one.environment.id) {
+                let desk = Desk::of(rim, Environment::clone(&one.environment), at)?;
+                desks.insert(one.environment.id.clone(), desk);
+            }
+            let Some(desk) = desks.get(&one.environment.id) else { continue };
+            let next = Next::RecordVirus {
+                pec_id: self.letter.pec_id.clone(),
+                recipient: one.address.clone(),
+                virus: virus.to_owned(),
+            };
+            let order = Order {
+                partition: self.partition.clone(),
+                discriminator: one.address.key(),
+                letter: self.letter.clone(),
+                to: self.origin.mail_receipt.clone(),
+                matter: Matter::VirusDetection { recipient: one.address.clone(), virus: virus.to_owned() },
+                source: None,
+                addressee: self.service_mailbox(next),
+                sending_provider: self.origin.provider_name.clone(),
+            };
+            notices.push(desk.act(rim, order));
+        }
+        Ok(notices)
+    }
+
+    fn service_mailbox(&self, next: Next) -> Addressee {
+        if self.own_sender.is_some() {
+            return Addressee::Ourselves(next);
+        }
+        super::anomaly::service_mailbox(self.origin)
+    }
+}
+
+/// What an earlier reception of the same envelope left.
+struct Known {
+    head: Option<Found<DestinationHead>>,
+    filings: HashMap<String, Was>,
+    acts: HashSet<String>,
+}
+
+/// A filing that is there.
+struct Was {
+    /// It owes its work or has done it; otherwise it was laid by a run that did not come to its commit.
+    stands: bool,
+}
+
+impl Known {
+    /// One query: head, filings and acts are one partition.
+    async fn read(rim: &Rim, partition: &Partition) -> Result<Self, StageError> {
+        let mut known = Self { head: None, filings: HashMap::new(), acts: HashSet::new() };
+        let mut after = None;
+        loop {
+            let page = rim.facts.query(Table::Letters, partition.as_str(), "", after.as_deref(), 200).await?;
+            for stored in page.rows {
+                let sk = stored.row.key.sk.clone();
+                let owes = stored.row.debt.is_some();
+                if sk == "head" {
+                    known.head = Some(typed(stored)?);
+                } else if sk.starts_with("file#") {
+                    let row: Found<FilingRow> = typed(stored)?;
+                    known.filings.insert(sk, Was { stands: owes || row.value.filed.is_some() });
+                } else if sk.starts_with("act#") {
+                    let row: Found<ActRow> = typed(stored)?;
+                    if owes || row.value.issued.is_some() {
+                        known.acts.insert(sk);
+                    }
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(known);
+            }
+        }
+    }
+
+    /// The head: made once. Later receptions condition on it, and may make it owe a spread (again).
+    fn head_into(&self, draft: &mut Draft, new: DestinationHead) -> Result<(), StageError> {
+        let debt = |head: &DestinationHead| {
+            (!head.spread).then(|| Debt::now(Job::Spread { head: head.key() }, new.received_at))
+        };
+        match &self.head {
+            None => draft.insert(&new, debt(&new))?,
+            Some(found) if new.spread => draft.check(found.value.key(), found.version),
+            Some(found) => {
+                let head = DestinationHead { spread: false, ..found.value.clone() };
+                draft.replace(found.version, &head, debt(&head))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The mailbox that sent the letter, when its signer is an environment of ours and the letter is in our rows.
+pub(super) async fn own_sender(
+    rim: &Rim,
+    origin: &Origin,
+    letter: &Letter,
+    addressed: &[Addressed],
+) -> Result<Option<MailboxId>, StageError> {
+    let ours = addressed.iter().any(|a| a.environment.id == origin.record)
+        || rim.read::<Environment>(&Environment::key_of(&origin.record)).await?.is_some();
+    if !ours {
+        return Ok(None);
+    }
+    Ok(origin_side::head(rim, &letter.pec_id).await?.map(|head| head.sender))
+}
+
+fn bracketed(letter: &Letter) -> String {
+    format!("<{}>", letter.pec_id)
+}
