@@ -1,0 +1,231 @@
+//! The tables in SQLite: one writing thread that puts all waiting commits into one transaction, connections that
+//! read beside it, checkpoints by a third thread.
+//!
+//! Durability is SQLite's: WAL with `synchronous=FULL` writes a transaction with a checksum and fsyncs it before
+//! COMMIT returns; we answer after that. What a torn or lost tail of the log does to answered commits is tested in
+//! `facts/tests.rs` by cutting and garbling the log file; the sectors below it are SQLite's own test suite's work.
+
+mod checkpoint;
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use pec::Instant;
+use rusqlite::Connection;
+use stages::{
+    log::LogEntry,
+    ports::{Commit, Committed, Facts, FactsError, Page, RowKey, StoredRow, Table},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    Counters,
+    group::{Asked, Group},
+};
+use checkpoint::Checkpoints;
+use write::Prepared;
+
+/// Commits that share one transaction at most.
+const GROUP_MAX: usize = 256;
+
+/// Connections that read.
+const READERS: usize = 4;
+
+/// A read of more rows than this goes to a blocking thread; a shorter one takes less time than the way there.
+const INLINE_ROWS_MAX: usize = 32;
+
+/// The tables of one provider.
+pub struct SqliteFacts {
+    writer: Group<Ask>,
+    readers: Arc<Readers>,
+}
+
+/// One thing to write, and where to say whether its conditions held.
+struct Ask {
+    what: What,
+    answer: oneshot::Sender<Result<bool, FactsError>>,
+}
+
+enum What {
+    Commit(Prepared),
+    Postpone { key: RowKey, version: u64, from: Instant, to: Instant },
+}
+
+impl SqliteFacts {
+    /// Opens the tables in this file, or makes them.
+    ///
+    /// # Errors
+    /// [`FactsError::Unavailable`] if SQLite cannot open it, or a later release wrote it.
+    pub fn open(path: &Path, counters: Arc<Counters>) -> Result<Self, FactsError> {
+        let connection = schema::writer(path)?;
+        let checkpoints = Checkpoints::start(path, Arc::clone(&counters))?;
+        let readers = Readers::open(path).map_err(unavailable)?;
+        let writer = Group::start("facts", GROUP_MAX, move |asked| {
+            serve(&connection, &asked, &counters, &checkpoints)
+        })
+        .map_err(|e| FactsError::Unavailable(e.to_string()))?;
+        Ok(Self { writer, readers: Arc::new(readers) })
+    }
+
+    async fn write(&self, what: What) -> Result<bool, FactsError> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || FactsError::Unavailable("the writing thread is gone".to_owned());
+        if !self.writer.ask(Ask { what, answer }) {
+            return Err(gone());
+        }
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Reads here if it is short, else on a blocking thread.
+    async fn read<T: Send + 'static>(
+        &self,
+        rows: usize,
+        read: impl FnOnce(&Connection) -> Result<T, FactsError> + Send + 'static,
+    ) -> Result<T, FactsError> {
+        if rows <= INLINE_ROWS_MAX {
+            return read(&self.readers.any());
+        }
+        let readers = Arc::clone(&self.readers);
+        tokio::task::spawn_blocking(move || read(&readers.any()))
+            .await
+            .map_err(|e| FactsError::Unavailable(e.to_string()))?
+    }
+}
+
+#[async_trait]
+impl Facts for SqliteFacts {
+    async fn commit(&self, commit: Commit) -> Result<Committed, FactsError> {
+        let held = self.write(What::Commit(write::prepare(commit)?)).await?;
+        Ok(if held { Committed::Now } else { Committed::Lost })
+    }
+
+    async fn get(&self, key: &RowKey) -> Result<Option<StoredRow>, FactsError> {
+        read::get(&self.readers.any(), key)
+    }
+
+    async fn query(
+        &self,
+        table: Table,
+        pk: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page, FactsError> {
+        let (pk, prefix, after) = (pk.to_owned(), prefix.to_owned(), after.map(str::to_owned));
+        self.read(limit, move |db| read::query(db, table, &pk, &prefix, after.as_deref(), limit)).await
+    }
+
+    async fn lookup(
+        &self,
+        table: Table,
+        pk: &str,
+        from: &str,
+        limit: usize,
+    ) -> Result<Vec<StoredRow>, FactsError> {
+        let (pk, from) = (pk.to_owned(), from.to_owned());
+        self.read(limit, move |db| read::lookup(db, table, &pk, &from, limit)).await
+    }
+
+    async fn due(&self, now: Instant, limit: usize) -> Result<Vec<StoredRow>, FactsError> {
+        self.read(limit, move |db| read::due(db, now, limit)).await
+    }
+
+    async fn postpone(
+        &self,
+        key: &RowKey,
+        version: u64,
+        from: Instant,
+        to: Instant,
+    ) -> Result<bool, FactsError> {
+        self.write(What::Postpone { key: key.clone(), version, from, to }).await
+    }
+
+    async fn log(&self, pec_id: &str) -> Result<Vec<LogEntry>, FactsError> {
+        let pec_id = pec_id.to_owned();
+        self.read(usize::MAX, move |db| read::log(db, &pec_id)).await
+    }
+}
+
+/// The legal log of one PEC id in the tables of this file, in the order of commit; also beside a provider that uses
+/// them. Nothing is written.
+///
+/// # Errors
+/// [`FactsError`]
+pub fn read_log(path: &Path, pec_id: &str) -> Result<Vec<LogEntry>, FactsError> {
+    read::log(&schema::reader(path).map_err(unavailable)?, pec_id)
+}
+
+/// The writing thread: takes all that waits, one transaction, one fsync, then everybody is answered.
+fn serve(db: &Connection, asked: &Asked<Ask>, counters: &Counters, checkpoints: &Checkpoints) {
+    while let Some(group) = asked.next() {
+        match transact(db, &group) {
+            Ok(held) => {
+                counters.transaction(group.len(), held.iter().filter(|&&h| !h).count());
+                checkpoints.wrote(group.len());
+                for (ask, held) in group.into_iter().zip(held) {
+                    // Who does not wait any more will read the table.
+                    let _ = ask.answer.send(Ok(held));
+                }
+            }
+            // What is there of the group is not known; everybody's debt stands, so everybody tries again.
+            Err(error) => {
+                tracing::error!(error = %error, commits = group.len(), "a transaction failed");
+                let _ = db.execute_batch("ROLLBACK"); // it may have ended by itself
+                for ask in group {
+                    let _ = ask.answer.send(Err(FactsError::Unavailable(error.to_string())));
+                }
+            }
+        }
+    }
+}
+
+/// All of a group in one transaction: for each whether its conditions held.
+fn transact(db: &Connection, group: &[Ask]) -> rusqlite::Result<Vec<bool>> {
+    db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let held = group.iter().map(|ask| match &ask.what {
+        What::Commit(commit) => write::apply(db, commit),
+        What::Postpone { key, version, from, to } => write::postpone(db, key, *version, *from, *to),
+    });
+    let held = held.collect::<rusqlite::Result<Vec<_>>>()?;
+    db.prepare_cached("COMMIT")?.execute([])?;
+    Ok(held)
+}
+
+/// Connections that read. A read takes some ten microseconds, so nobody waits long for one.
+struct Readers {
+    connections: [Mutex<Connection>; READERS],
+    next: AtomicUsize,
+}
+
+impl Readers {
+    fn open(path: &Path) -> rusqlite::Result<Self> {
+        let open = || schema::reader(path).map(Mutex::new);
+        Ok(Self { connections: [open()?, open()?, open()?, open()?], next: AtomicUsize::new(0) })
+    }
+
+    /// A free one if there is one, else the next in turn.
+    fn any(&self) -> MutexGuard<'_, Connection> {
+        let free = self.connections.iter().find_map(|c| c.try_lock().ok());
+        free.unwrap_or_else(|| {
+            let turn = self.next.fetch_add(1, Ordering::Relaxed) % READERS;
+            // A panic in a read leaves the connection as good as it was: statements are reset when they are dropped.
+            self.connections[turn].lock().unwrap_or_else(PoisonError::into_inner)
+        })
+    }
+}
+
+/// What SQLite said, as the port says it.
+fn unavailable(error: rusqlite::Error) -> FactsError {
+    FactsError::Unavailable(error.to_string())
+}

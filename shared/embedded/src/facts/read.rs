@@ -1,0 +1,138 @@
+//! The reads, each over one connection.
+
+use pec::Instant;
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
+use stages::{
+    log::LogEntry,
+    ports::{Debt, FactsError, Lookup, Page, Row, RowKey, StoredRow, Table},
+};
+
+use super::{unavailable, write::table_number};
+
+const COLUMNS: &str = "tab, pk, sk, version, body, debt_job, owed_since, due, lookup_pk, lookup_sk";
+
+pub(super) fn get(db: &Connection, key: &RowKey) -> Result<Option<StoredRow>, FactsError> {
+    const SQL: &str = "SELECT version, body, debt_job, owed_since, due, lookup_pk, lookup_sk
+                       FROM rows WHERE tab = ?1 AND pk = ?2 AND sk = ?3";
+    let mut statement = db.prepare_cached(SQL).map_err(unavailable)?;
+    statement
+        .query_row(params![table_number(key.table), key.pk, key.sk], |r| Ok(stored(key.clone(), r, 0)))
+        .optional()
+        .map_err(unavailable)?
+        .transpose()
+}
+
+pub(super) fn query(
+    db: &Connection,
+    table: Table,
+    pk: &str,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Page, FactsError> {
+    // One lower bound, so that the index is entered where the page begins.
+    let (bound, lower) = match after {
+        Some(after) if after >= prefix => (">", after),
+        _ => (">=", prefix),
+    };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM rows WHERE tab = ?1 AND pk = ?2 AND sk {bound} ?3 ORDER BY sk LIMIT ?4"
+    );
+    let mut statement = db.prepare_cached(&sql).map_err(unavailable)?;
+    // One more than asked tells whether to go on.
+    let mut found = statement
+        .query(params![table_number(table), pk, lower, as_limit(limit.saturating_add(1))])
+        .map_err(unavailable)?;
+    let mut page = Page::default();
+    while let Some(r) = found.next().map_err(unavailable)? {
+        let row = whole(r)?;
+        if !row.row.key.sk.starts_with(prefix) {
+            break;
+        }
+        if page.rows.len() == limit {
+            page.next = page.rows.last().map(|r| r.row.key.sk.clone());
+            break;
+        }
+        page.rows.push(row);
+    }
+    Ok(page)
+}
+
+pub(super) fn lookup(
+    db: &Connection,
+    table: Table,
+    pk: &str,
+    from: &str,
+    limit: usize,
+) -> Result<Vec<StoredRow>, FactsError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM rows
+         WHERE tab = ?1 AND lookup_pk = ?2 AND lookup_sk >= ?3 ORDER BY lookup_sk LIMIT ?4"
+    );
+    rows(db, &sql, params![table_number(table), pk, from, as_limit(limit)])
+}
+
+pub(super) fn due(db: &Connection, now: Instant, limit: usize) -> Result<Vec<StoredRow>, FactsError> {
+    let sql = format!("SELECT {COLUMNS} FROM rows WHERE due <= ?1 ORDER BY due LIMIT ?2");
+    rows(db, &sql, params![now.unix_s(), as_limit(limit)])
+}
+
+pub(super) fn log(db: &Connection, pec_id: &str) -> Result<Vec<LogEntry>, FactsError> {
+    let mut statement =
+        db.prepare_cached("SELECT body FROM log WHERE pec_id = ?1 ORDER BY seq").map_err(unavailable)?;
+    let mut found = statement.query([pec_id]).map_err(unavailable)?;
+    let mut entries = Vec::new();
+    while let Some(r) = found.next().map_err(unavailable)? {
+        let body = r.get_ref(0).map_err(unavailable)?.as_str().map_err(damaged)?;
+        entries.push(serde_json::from_str(body).map_err(damaged)?);
+    }
+    Ok(entries)
+}
+
+fn rows(db: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Vec<StoredRow>, FactsError> {
+    let mut statement = db.prepare_cached(sql).map_err(unavailable)?;
+    let mut found = statement.query(params).map_err(unavailable)?;
+    let mut rows = Vec::new();
+    while let Some(r) = found.next().map_err(unavailable)? {
+        rows.push(whole(r)?);
+    }
+    Ok(rows)
+}
+
+/// A row of [`COLUMNS`].
+fn whole(r: &SqlRow<'_>) -> Result<StoredRow, FactsError> {
+    let table = match r.get(0).map_err(damaged)? {
+        0_i64 => Table::Letters,
+        1 => Table::Mailboxes,
+        2 => Table::Registry,
+        other => return Err(FactsError::Damaged(format!("a row of table {other}"))),
+    };
+    let key = RowKey { table, pk: r.get(1).map_err(damaged)?, sk: r.get(2).map_err(damaged)? };
+    stored(key, r, 3)
+}
+
+/// The columns after the key, the first of them at `at`.
+fn stored(key: RowKey, r: &SqlRow<'_>, at: usize) -> Result<StoredRow, FactsError> {
+    let debt = match r.get_ref(at + 2).map_err(damaged)?.as_str_or_null().map_err(damaged)? {
+        None => None,
+        Some(job) => Some(Debt {
+            job: serde_json::from_str(job).map_err(damaged)?,
+            owed_since: Instant::from_unix_s(r.get(at + 3).map_err(damaged)?),
+            due: Instant::from_unix_s(r.get(at + 4).map_err(damaged)?),
+        }),
+    };
+    let lookup = match (r.get(at + 5).map_err(damaged)?, r.get(at + 6).map_err(damaged)?) {
+        (Some(pk), Some(sk)) => Some(Lookup { pk, sk }),
+        _ => None,
+    };
+    let version = r.get::<_, i64>(at).map_err(damaged)?.cast_unsigned();
+    Ok(StoredRow { row: Row { key, body: r.get(at + 1).map_err(damaged)?, debt, lookup }, version })
+}
+
+fn damaged(error: impl std::fmt::Display) -> FactsError {
+    FactsError::Damaged(error.to_string())
+}
+
+fn as_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,193 @@
+//! A whole provider in one folder.
+//!
+//! ```text
+//! DIR/lock            held while a provider runs here: two in one folder would be two notaries with one register
+//! DIR/facts.sqlite    tables and legal log (with its -wal and -shm)
+//! DIR/blobs/          segments, large files, the index of their keys
+//! DIR/index.ldif      the provider index; whoever replaces it renames a new one over it
+//! ```
+//! Keys and certificates lie where [`Config`] says.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use smime::{Anchors, Verifier};
+use stages::{
+    Rim, StageError,
+    log::LogEntry,
+    ports::{BlobError, FactsError},
+};
+
+use crate::{
+    Counters, Segments, SqliteFacts,
+    blobs::Sizes,
+    disk::RealDisk,
+    queue::MemoryQueue,
+    scanner::{BuiltinScanner, DigestListError},
+    signer::{FileSigner, KeyFiles, KeysError},
+    small::{IndexFile, IndexFileError, NoCarrier, RandomIds, SystemClock},
+    workers::Workers,
+};
+
+const LOCK: &str = "lock";
+const FACTS: &str = "facts.sqlite";
+const BLOBS: &str = "blobs";
+const INDEX: &str = "index.ldif";
+
+/// What a provider needs besides its folder.
+pub struct Config {
+    /// Keys with their chains, for every environment.
+    pub keys: Vec<KeyFiles>,
+    /// Whom the PEC network trusts.
+    pub anchors: Anchors,
+    /// Limits for letters.
+    pub limits: pec::check::Limits,
+    /// Digests for the built-in scanner, as [`BuiltinScanner::new`] reads them.
+    pub digests: String,
+}
+
+/// Why a provider does not open. Displays finish the sentence "failed to …".
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder.
+    #[error("use the folder {0}: {1}")]
+    Folder(PathBuf, io::Error),
+    /// Another provider runs in it.
+    #[error("use the folder {0}: another provider runs in it")]
+    Busy(PathBuf),
+    /// The tables.
+    #[error("open the tables")]
+    Facts(#[from] FactsError),
+    /// The blobs.
+    #[error("open the blobs")]
+    Blobs(#[from] BlobError),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The provider index.
+    #[error(transparent)]
+    Index(#[from] IndexFileError),
+    /// The scanner's list.
+    #[error(transparent)]
+    Digests(#[from] DigestListError),
+}
+
+/// An open provider: its rim is whole, its workers are not started.
+pub struct Provider {
+    rim: Rim,
+    queue: Arc<MemoryQueue>,
+    index: Arc<IndexFile>,
+    blobs: Arc<Segments>,
+    counters: Arc<Counters>,
+    workers: Option<Workers>,
+    // Last: the folder is free when everything else is closed.
+    _lock: File,
+}
+
+impl Provider {
+    /// Opens the provider of a folder, or makes its stores. The index must be there.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn open(dir: &Path, config: Config) -> Result<Self, OpenError> {
+        let lock = lock(dir)?;
+        let counters = Arc::new(Counters::default());
+        let facts = SqliteFacts::open(&dir.join(FACTS), Arc::clone(&counters))?;
+        let blobs_dir = dir.join(BLOBS);
+        fs::create_dir_all(&blobs_dir)
+            .and_then(|()| File::open(dir)?.sync_all())
+            .map_err(|e| OpenError::Folder(blobs_dir.clone(), e))?;
+        let disk = Arc::new(RealDisk);
+        let blobs = Arc::new(Segments::open(disk, &blobs_dir, Sizes::default(), Arc::clone(&counters))?);
+        let queue = Arc::new(MemoryQueue::default());
+        let index = Arc::new(IndexFile::open(&dir.join(INDEX))?);
+        let scanner = BuiltinScanner::new(&config.digests)?;
+        tracing::warn!(
+            "the built-in scanner knows EICAR and a list of digests: it is no protection against viruses"
+        );
+        let rim = Rim {
+            facts: Arc::new(facts),
+            blobs: Arc::clone(&blobs) as Arc<_>,
+            queue: Arc::clone(&queue) as Arc<_>,
+            signer: Arc::new(FileSigner::open(&config.keys)?),
+            carrier: Arc::new(NoCarrier::default()),
+            scanner: Arc::new(scanner),
+            directory: Arc::clone(&index) as Arc<_>,
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(RandomIds::default()),
+            verifier: Arc::new(Verifier::new(config.anchors)),
+            limits: config.limits,
+        };
+        Ok(Self { rim, queue, index, blobs, counters, workers: None, _lock: lock })
+    }
+
+    /// The legal log of one PEC id in a folder, in order; also while a provider runs in it. Makes nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`] if there is no provider in the folder.
+    pub fn read_log(dir: &Path, pec_id: &str) -> Result<Vec<LogEntry>, OpenError> {
+        let path = dir.join(FACTS);
+        fs::metadata(&path).map_err(|e| OpenError::Folder(dir.to_owned(), e))?;
+        Ok(crate::facts::read_log(&path, pec_id)?)
+    }
+
+    /// All ports.
+    #[must_use]
+    pub const fn rim(&self) -> &Rim {
+        &self.rim
+    }
+
+    /// What the storage did so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The queues: their depth and dead letters.
+    #[must_use]
+    pub fn queue(&self) -> &MemoryQueue {
+        &self.queue
+    }
+
+    /// Gives the space of emptied segments back. May run at any time.
+    ///
+    /// # Errors
+    /// [`BlobError`]
+    pub fn compact(&self) -> Result<crate::blobs::Compacted, BlobError> {
+        self.blobs.compact()
+    }
+
+    /// Starts the workers: first what an earlier life owed, then everything. Doors open after this.
+    ///
+    /// # Errors
+    /// [`StageError`] if what is owed cannot be read.
+    pub async fn start(&mut self) -> Result<(), StageError> {
+        let workers =
+            Workers::start(self.rim.clone(), Arc::clone(&self.queue), Arc::clone(&self.index)).await?;
+        self.workers = Some(workers);
+        Ok(())
+    }
+
+    /// Lets running jobs finish and stops. Doors are closed before this.
+    pub async fn stop(mut self) {
+        if let Some(workers) = self.workers.take() {
+            workers.stop().await;
+        }
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let folder = |e| OpenError::Folder(dir.to_owned(), e);
+    fs::create_dir_all(dir).map_err(folder)?;
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(dir.join(LOCK)).map_err(folder)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(OpenError::Busy(dir.to_owned())),
+        Err(fs::TryLockError::Error(error)) => Err(folder(error)),
+    }
+}
