@@ -141,6 +141,12 @@ impl Provider {
         &self.rim
     }
 
+    /// All ports, to put another one in place of ours before [`Provider::start`]: a real scanner, a carrier, a
+    /// measuring wrapper.
+    pub const fn rim_mut(&mut self) -> &mut Rim {
+        &mut self.rim
+    }
+
     /// What the storage did so far.
     #[must_use]
     pub fn counters(&self) -> &Counters {
