@@ -47,14 +47,13 @@ pub async fn dispatch(rim: &Rim, row: &RowKey) -> Result<(), StageError> {
         return Ok(());
     };
 
-    // 2. Whom the last notice (or anything else) settled meanwhile is not served any more (spec 0.2 D18).
+    // 2. Who is settled meanwhile is not served any more: after the last notice there is no later attempt (spec 0.2
+    //    D18), and who has certified something about the message has it, whatever was answered to us.
     let owed = owed(&found.value);
-    let settled = settled(rim, &found.value, &owed).await?;
-    let recipients: Vec<Address> = owed.into_iter().filter(|a| !settled.contains(a)).collect();
+    let mut came_back = settled(rim, &found.value, &owed).await?;
+    let recipients: Vec<Address> = owed.into_iter().filter(|a| !came_back.contains_key(&a.key())).collect();
 
     // 3. One transaction. Power fails after it: it is made again, and the receiver knows the duplicate.
-    let mut came_back: HashMap<String, Relayed> =
-        settled.iter().map(|a| (a.key(), expired("settled"))).collect();
     if !recipients.is_empty() {
         let errand = Errand {
             destination: found.value.destination.clone(),
@@ -129,11 +128,23 @@ fn letter_of(row: &DispatchRow) -> Option<&str> {
     row.act.partition.as_str().strip_prefix("origin#").filter(|_| is_envelope)
 }
 
-async fn settled(rim: &Rim, row: &DispatchRow, owed: &[Address]) -> Result<Vec<Address>, StageError> {
-    let Some(pec_id) = letter_of(row) else { return Ok(Vec::new()) };
+/// What the letter's rows say of recipients that this row still owes.
+async fn settled(
+    rim: &Rim,
+    row: &DispatchRow,
+    owed: &[Address],
+) -> Result<HashMap<String, Relayed>, StageError> {
+    let Some(pec_id) = letter_of(row) else { return Ok(HashMap::new()) };
     let rows = origin::recipients(rim, pec_id, owed).await?;
-    let closed = rows.into_iter().flatten().filter(|f| f.value.outcome.is_some());
-    Ok(closed.map(|f| f.value.recipient.address).collect())
+    let closed = rows.into_iter().flatten().filter_map(|found| {
+        let became = match found.value.outcome? {
+            Outcome::Expired => expired("the last notice was issued"),
+            Outcome::Failed => expired("it has failed already"),
+            Outcome::Delivered | Outcome::Virus | Outcome::Relayed => Relayed::Taken,
+        };
+        Some((found.value.recipient.address.key(), became))
+    });
+    Ok(closed.collect())
 }
 
 /// One commit: the row with what became of each recipient, the letter's rows that this settles, the log, the next
@@ -169,10 +180,9 @@ async fn record(
     row.done = row.recipients.iter().all(|(_, became)| !is_owed(became.as_ref()));
 
     let mut draft = Draft::new();
-    let disc = format!("{}#{}", row_name(row), row.attempts);
     if !taken.is_empty() {
         draft.append(
-            LogEntry::new(row.about.clone().of(&taken), side(row), Event::Relayed, disc.clone(), now)
+            LogEntry::new(row.about.clone().of(&taken), side(row), Event::Relayed, disc(row, &taken), now)
                 .with("kind", row.act.kind.name())
                 .with("to", to(row)),
         );
@@ -181,8 +191,9 @@ async fn record(
         settle(rim, &mut draft, row, &pec_id, &taken, &refused, now).await?;
     }
     if !refused.is_empty() {
-        let about = row.about.clone().of(refused.iter().map(|(a, _)| a));
-        let mut entry = LogEntry::new(about, side(row), Event::RelayFailed, disc, now)
+        let addresses: Vec<Address> = refused.iter().map(|(a, _)| a.clone()).collect();
+        let about = row.about.clone().of(&addresses);
+        let mut entry = LogEntry::new(about, side(row), Event::RelayFailed, disc(row, &addresses), now)
             .with("kind", row.act.kind.name())
             .with("to", to(row));
         if let Some((_, Relayed::Refused { code, answer, .. })) = refused.first() {
@@ -196,6 +207,12 @@ async fn record(
     let debt = (!row.done).then(|| Debt::later(Job::Dispatch { dispatch: row_key(row) }, next_try(row, now)));
     draft.replace(found.version, &found.value, debt)?;
     rim.commit(draft).await
+}
+
+/// What makes an entry about these recipients unique: each of them is taken once, and refused once.
+fn disc(row: &DispatchRow, recipients: &[Address]) -> String {
+    let keys: Vec<String> = recipients.iter().map(Address::key).collect();
+    blob_name(format!("{}\0{}", row_name(row), keys.join("\n")).as_bytes())
 }
 
 /// When to try again: later each time, the last time at the instant of giving up.

@@ -9,7 +9,7 @@ use super::Desk;
 use crate::{
     Rim, StageError,
     acts::{self, Addressee, Order},
-    ids::{MailboxId, Side, blob_name},
+    ids::{MailboxId, Side},
     log::{About, Event, LogEntry},
     mailbox::INBOX,
     origin,
@@ -61,9 +61,9 @@ impl Desk {
                 (Filed::Failed { code: code.to_owned() }, Outcome::Failed, matter)
             }
         };
-        self.certify(rim, row, certifies, &head, matter).await?;
+        let act = self.certify(rim, row, certifies, &head, matter).await?;
         if head.own_sender.is_some() {
-            self.settle(rim, &head, &certifies.recipient, outcome).await?;
+            self.settle(rim, &head, &certifies.recipient, outcome, act).await?;
         }
         Ok(filed)
     }
@@ -84,7 +84,8 @@ impl Desk {
         }
     }
 
-    /// M11 or M12 becomes owed, and the log says what happened.
+    /// M11 or M12 becomes owed, and the log says what happened, under the act's name: once for each recipient of
+    /// each envelope.
     async fn certify(
         &mut self,
         rim: &Rim,
@@ -92,7 +93,7 @@ impl Desk {
         certifies: &Certifies,
         head: &DestinationHead,
         matter: Matter,
-    ) -> Result<(), StageError> {
+    ) -> Result<String, StageError> {
         let addressee = addressee(rim, head);
         let at = self.at;
         let desk = match self.environments.entry(certifies.environment.clone()) {
@@ -122,9 +123,8 @@ impl Desk {
             },
         );
         let event = if code.is_some() { Event::DeliveryFailed } else { Event::Delivered };
-        let letter = blob_name(certifies.head.as_str().as_bytes());
-        let disc = format!("{}#{letter}", certifies.recipient.key());
-        let mut entry = LogEntry::new(acts::about(&act), Side::Destination, event, disc, at)
+        let name = act.key.blob_name();
+        let mut entry = LogEntry::new(acts::about(&act), Side::Destination, event, name.clone(), at)
             .message(&row.summary.message_id)
             .message(&act.document.message_id)
             .digest(head.envelope_sha256.clone());
@@ -133,7 +133,7 @@ impl Desk {
         }
         self.draft.append(entry);
         self.draft.insert(&act, Some(acts::owed(&act)))?;
-        Ok(())
+        Ok(name)
     }
 
     /// The origin's row of a letter of ours: delivery competes with the last notice (design §4 "Deadlines"). The
@@ -144,6 +144,7 @@ impl Desk {
         head: &DestinationHead,
         recipient: &Address,
         outcome: Outcome,
+        act: String,
     ) -> Result<(), StageError> {
         let key = OriginRecipient::key_of(&head.letter.pec_id, recipient);
         let Some(mut found) = rim.read::<OriginRecipient>(&key).await? else {
@@ -153,8 +154,7 @@ impl Desk {
         if !origin::settle(&mut self.draft, &mut found, outcome, self.at)? {
             let provider = &head.origin.provider_name;
             let about = About::letter(&head.letter, provider, provider).of([recipient]);
-            let disc = format!("{}#{}", recipient.key(), blob_name(head.partition.as_str().as_bytes()));
-            self.draft.append(LogEntry::new(about, Side::Origin, Event::Late, disc, self.at));
+            self.draft.append(LogEntry::new(about, Side::Origin, Event::Late, act, self.at));
         }
         Ok(())
     }

@@ -89,16 +89,20 @@ impl Incoming {
                 reason,
                 recipients: self.transaction.forward_paths.clone(),
                 reverse_path: self.transaction.reverse_path.clone(),
-                fresh_id: format!("<{:032x}@{}>", rim.ids.fresh(), desk.environment.mail_domain),
+                fresh_id: String::new(),
             },
             source: Some(self.blob.clone()),
             addressee: Addressee::Nobody,
             sending_provider: String::new(),
         };
         let mut act = desk.act(rim, order);
-        let Matter::AnomalyEnvelope { fresh_id, .. } = &act.document.matter else { return Ok(None) };
-        // G13: it inherits the Message-ID of what it wraps.
-        act.document.message_id = inherited(facts).unwrap_or(fresh_id).to_owned();
+        // G13: it inherits the Message-ID of what it wraps; without one, the act's own is the fresh one (D14).
+        if let Matter::AnomalyEnvelope { fresh_id, .. } = &mut act.document.matter {
+            fresh_id.clone_from(&act.document.message_id);
+        }
+        if let Some(id) = inherited(facts) {
+            id.clone_into(&mut act.document.message_id);
+        }
         act.target = BlobKey::anomaly(&self.id);
         act.next = Next::File { mailboxes };
         Ok(Some(act))

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     BlobKey, Rim, SpoolId, StageError, bounds,
-    ids::{Door, MailboxId, Partition, Side},
+    ids::{Door, MailboxId, Partition, Side, blob_name},
     issue,
     log::{About, Event, LogEntry},
     origin,
@@ -117,8 +117,10 @@ impl Incoming {
         };
         let mut draft = Draft::new();
         draft.insert(seen, None)?;
-        let entry = |about: About, event: Event, disc: String| {
-            LogEntry::new(about, Side::Origin, event, disc, self.at)
+        // Handled once by Message-ID and digest, and logged under them.
+        let name = blob_name(format!("{}\0{}", seen.message_id, seen.sha256).as_bytes());
+        let entry = |about: About, event: Event| {
+            LogEntry::new(about, Side::Origin, event, name.clone(), self.at)
                 .message(&receipt.message_id)
                 .digest(self.sha256.clone())
                 .with("kind", receipt.kind.name())
@@ -129,14 +131,14 @@ impl Incoming {
         }
         match &effect {
             Effect::TakeCharge(recipients) => {
-                draft.append(entry(about(recipients), Event::TakeChargeRecorded, self.id.clone()));
+                draft.append(entry(about(recipients), Event::TakeChargeRecorded));
                 origin::record_take_charge(rim, &mut draft, pec_id, recipients, self.received_at).await?;
             }
             Effect::Virus(recipient, name) => {
                 // RFC 6109 §2.2.2: the sender's provider looks why its own scanner missed it.
                 tracing::error!(incoming = %self.id, "another provider found a virus in a letter of ours");
                 let again = rescan(rim, &head).await?;
-                let found = entry(about(std::slice::from_ref(recipient)), Event::VirusFound, self.id.clone());
+                let found = entry(about(std::slice::from_ref(recipient)), Event::VirusFound);
                 draft.append(
                     found.with("virus", name).with("scanner", rim.scanner.version()).with("new-scan", again),
                 );
@@ -148,7 +150,7 @@ impl Incoming {
                 let mut found: Found<OriginRecipient> = found.ok_or_else(missing)?;
                 let won = origin::settle(&mut draft, &mut found, outcome.clone(), self.received_at)?;
                 let event = if won { Event::Settled } else { Event::Late };
-                draft.append(entry(about(std::slice::from_ref(recipient)), event, self.id.clone()));
+                draft.append(entry(about(std::slice::from_ref(recipient)), event));
                 if virus.is_none() {
                     let about = about(std::slice::from_ref(recipient));
                     let sender = Address::parse(&head.letter.sender).unwrap_or_else(|_| recipient.clone());
