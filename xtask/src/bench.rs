@@ -4,7 +4,7 @@ use std::process::Command;
 
 use clap::{Args, Subcommand};
 
-use crate::run::{Result, build, sh};
+use crate::run::{Result, build, root, sh};
 
 /// Measurements.
 #[derive(Args)]
@@ -34,6 +34,14 @@ enum What {
 }
 
 impl Bench {
+    /// Both programs with little work, unoptimised: that they run, not how fast.
+    pub fn smoke() -> Result {
+        let pipeline = build("sigillo-bench", &["--bin", "bench-pipeline"], false)?;
+        sh(Command::new(pipeline).args(["--letters", "20", "--json"]).current_dir(root()))?;
+        let smime = build("sigillo-bench", &["--bin", "bench-smime"], false)?;
+        sh(Command::new(smime).args(["--size-kb", "10", "--budget-ms", "50"]).current_dir(root()))
+    }
+
     /// Runs it.
     pub fn run(&self) -> Result {
         let (name, options) = match &self.what {
@@ -41,6 +49,6 @@ impl Bench {
             What::Smime { options } => ("bench-smime", options),
         };
         let program = build("sigillo-bench", &["--bin", name], true)?;
-        sh(Command::new(program).args(options))
+        sh(Command::new(program).args(options).current_dir(root()))
     }
 }

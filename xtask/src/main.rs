@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+#[cfg(test)]
+mod checks;
 mod run;
 mod test;
 mod tools;

@@ -46,8 +46,9 @@ impl Test {
         } else {
             sh(run::cargo().args(["test", "--workspace", "--locked"]))?;
         }
-        // 4. The README's first command, as a reader would run it.
-        crate::up::Up::once_in_scratch()
+        // 4. The README's commands, as a reader would run them; the benchmarks with a few letters.
+        crate::up::Up::once_in_scratch()?;
+        crate::bench::Bench::smoke()
     }
 }
 
