@@ -2,6 +2,8 @@
 //!
 //! - [`contract`]: what an implementation of a port owes, run against every implementation.
 //! - [`world`]: every port in memory, and a whole provider made of them. Time and randomness are passed in.
+//! - [`journey`] and [`interleave`]: every step of a letter's way, broken at every call, and run twice at once.
+//! - [`scenarios`]: the ways that are looked at.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,4 +11,7 @@
 )]
 
 pub mod contract;
+pub mod interleave;
+pub mod journey;
+pub mod scenarios;
 pub mod world;

@@ -1,0 +1,310 @@
+//! The ways of letters that faults, interleavings and disorder are tried on: each a world with what comes in.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use pec::{Address, Instant, Kind};
+use stages::{
+    door::{Arrival, Submission},
+    ports::{Destination, Relayed},
+};
+
+use crate::world::{
+    ALFA, BETA, ScannerKind, Work, World, address, eicar,
+    letters::{arrival, letter, message, submission},
+    morning,
+};
+
+/// A world before anything has come in, with what will come.
+pub type Scenario = fn() -> World;
+
+/// Every scenario, by name.
+pub const ALL: [(&str, Scenario); 17] = [
+    ("two own recipients", two_own_recipients),
+    ("refused", refused),
+    ("infected", infected),
+    ("no delivery", no_delivery),
+    ("infected inside", infected_inside),
+    ("to another provider", to_another_provider),
+    ("failure at another provider", failure_at_another_provider),
+    ("virus at another provider", virus_at_another_provider),
+    ("silence", silence),
+    ("taken in charge and then silence", taken_in_charge_and_then_silence),
+    ("refused by another provider", refused_by_another_provider),
+    ("to ordinary mail", to_ordinary_mail),
+    ("from another provider", from_another_provider),
+    ("infected from another provider", infected_from_another_provider),
+    ("the same envelope three times", the_same_envelope_three_times),
+    ("anomaly", anomaly),
+    ("ordinary mail", ordinary_mail),
+];
+
+const HOUR_S: i64 = 3600;
+
+fn submit(letter: Submission) -> Work {
+    Work::Submit(Box::new(letter))
+}
+
+fn arrive(arrival: Arrival) -> Work {
+    Work::Arrive(Box::new(arrival))
+}
+
+/// M3, M4, M7, and an M11 for each: complete for `To`, synthetic for `Cc`.
+#[must_use]
+pub fn two_own_recipients() -> World {
+    World::of(&ALFA).with(0, submit(letter(&ALFA, &[ALFA.user("destinatario")], &[ALFA.user("copia")])))
+}
+
+/// M1: the header names another recipient than the transaction (F4).
+#[must_use]
+pub fn refused() -> World {
+    let raw = message(&ALFA.user("mittente"), &[ALFA.user("copia")], &[], "Buongiorno.");
+    World::of(&ALFA).with(0, submit(submission(&ALFA, vec![ALFA.user("destinatario")], raw)))
+}
+
+/// M2.
+#[must_use]
+pub fn infected() -> World {
+    World::of(&ALFA).with(0, submit(infected_letter(&ALFA.user("destinatario"))))
+}
+
+fn infected_letter(to: &Address) -> Submission {
+    let raw = message(&ALFA.user("mittente"), std::slice::from_ref(to), &[], &eicar());
+    submission(&ALFA, vec![to.clone()], raw)
+}
+
+/// M12 for a mailbox that is not there, one that is disabled, and one that is full.
+#[must_use]
+pub fn no_delivery() -> World {
+    let to = ["ignoto", "sospesa", "piena"].map(|local| ALFA.user(local));
+    World::of(&ALFA).with(0, submit(letter(&ALFA, &to, &[])))
+}
+
+/// A virus that only the incoming point finds: M7, M9 to ourselves, M10.
+#[must_use]
+pub fn infected_inside() -> World {
+    World::of(&ALFA)
+        .scanning(ScannerKind::EnvelopesOnly)
+        .with(0, submit(infected_letter(&ALFA.user("destinatario"))))
+}
+
+/// What `BETA` answers to the letter of `mittente`, by kind: made by its own stages.
+struct Answers {
+    take_charge: Arrival,
+    delivery: Arrival,
+    failure: Arrival,
+    virus: Arrival,
+    virus_take_charge: Arrival,
+}
+
+/// The recipients at `BETA`: one that is there, one that is not.
+fn beta_user() -> Address {
+    BETA.user("destinatario")
+}
+
+fn beta_nobody() -> Address {
+    BETA.user("ignoto")
+}
+
+static BETA_ANSWERS: LazyLock<Answers> = LazyLock::new(|| {
+    let sends = |to: Submission| {
+        let alfa = World::of(&ALFA).scanning(ScannerKind::Blind).with(0, submit(to));
+        while let Some(work) = alfa.next_work() {
+            if matches!(work, Work::Hints) {
+                break;
+            }
+            alfa.perform(&work);
+        }
+        let envelope = alfa.sent_to(&BETA).into_iter().next().expect("an envelope for BETA");
+        let beta = World::of(&BETA).with(0, arrive(envelope));
+        beta.heal();
+        beta.sent_to(&ALFA)
+    };
+    let of = |answers: &[Arrival], kind: Kind| {
+        let wire = format!("{}: {}", kind.words().field, kind.words().value);
+        let of_kind = |a: &&Arrival| a.raw.windows(wire.len()).any(|w| w == wire.as_bytes());
+        answers.iter().find(of_kind).cloned().unwrap_or_else(|| panic!("BETA sent no {}", kind.name()))
+    };
+    let delivered = sends(letter(&ALFA, &[beta_user()], &[]));
+    let failed = sends(letter(&ALFA, &[beta_nobody()], &[]));
+    let infected = sends(infected_letter(&beta_user()));
+    Answers {
+        take_charge: of(&delivered, Kind::TakeCharge),
+        delivery: of(&delivered, Kind::Delivery),
+        failure: of(&failed, Kind::NonDelivery),
+        virus: of(&infected, Kind::VirusDetection),
+        virus_take_charge: of(&infected, Kind::TakeCharge),
+    }
+});
+
+/// M3, M4 through dispatch; M7 and M11 of the other provider come in, M11 twice.
+#[must_use]
+pub fn to_another_provider() -> World {
+    World::of(&ALFA)
+        .with(0, submit(letter(&ALFA, &[beta_user()], &[])))
+        .with(60, arrive(BETA_ANSWERS.take_charge.clone()))
+        .with(120, arrive(BETA_ANSWERS.delivery.clone()))
+        .with(180, arrive(BETA_ANSWERS.delivery.clone()))
+}
+
+/// The other provider's M12.
+#[must_use]
+pub fn failure_at_another_provider() -> World {
+    World::of(&ALFA)
+        .with(0, submit(letter(&ALFA, &[beta_nobody()], &[])))
+        .with(120, arrive(BETA_ANSWERS.failure.clone()))
+}
+
+/// The other provider's M9 makes our M10.
+#[must_use]
+pub fn virus_at_another_provider() -> World {
+    World::of(&ALFA)
+        .scanning(ScannerKind::Blind)
+        .with(0, submit(infected_letter(&beta_user())))
+        .with(60, arrive(BETA_ANSWERS.virus_take_charge.clone()))
+        .with(120, arrive(BETA_ANSWERS.virus.clone()))
+}
+
+/// The other side never answers: M5 after twelve hours, M6 after twenty-three.
+#[must_use]
+pub fn silence() -> World {
+    let silent = |_: &Destination, _| Relayed::Later { answer: "421 4.3.2 not now".to_owned() };
+    World::answered(&ALFA, silent).with(0, submit(letter(&ALFA, &[beta_user()], &[])))
+}
+
+/// M7 after ten minutes, nothing else: no M5, but M6; the delivery receipt comes after it and is late.
+#[must_use]
+pub fn taken_in_charge_and_then_silence() -> World {
+    World::of(&ALFA)
+        .with(0, submit(letter(&ALFA, &[beta_user()], &[])))
+        .with(600, arrive(BETA_ANSWERS.take_charge.clone()))
+        .with(25 * HOUR_S, arrive(BETA_ANSWERS.delivery.clone()))
+}
+
+/// The other side refuses for good: M12 of ours.
+#[must_use]
+pub fn refused_by_another_provider() -> World {
+    let refuses = |_: &Destination, _| Relayed::Refused {
+        code: "5.1.2".to_owned(),
+        answer: "550 5.1.2 no".to_owned(),
+        no_domain: false,
+    };
+    World::answered(&ALFA, refuses).with(0, submit(letter(&ALFA, &[beta_user()], &[])))
+}
+
+/// An own recipient beside two ordinary domains, one of which is slow.
+#[must_use]
+pub fn to_ordinary_mail() -> World {
+    let slow = |to: &Destination, now: Instant| match to {
+        Destination::Ordinary { domain } if domain == "lenta.example" && now < morning().plus_s(600) => {
+            Relayed::Later { answer: "451 4.7.1 greylisted".to_owned() }
+        }
+        _ => Relayed::Taken,
+    };
+    let cc = [address("utente@posta.example"), address("utente@lenta.example")];
+    World::answered(&ALFA, slow).with(0, submit(letter(&ALFA, &[ALFA.user("destinatario")], &cc)))
+}
+
+/// An envelope of `BETA` to two users of `ALFA`.
+static ENVELOPE: LazyLock<Arrival> = LazyLock::new(|| envelope_from_beta("Buongiorno."));
+static INFECTED_ENVELOPE: LazyLock<Arrival> = LazyLock::new(|| envelope_from_beta(&eicar()));
+
+fn envelope_from_beta(text: &str) -> Arrival {
+    let (to, cc) = ([ALFA.user("destinatario")], [ALFA.user("copia")]);
+    let raw = message(&BETA.user("mittente"), &to, &cc, text);
+    let letter = submission(&BETA, to.into_iter().chain(cc).collect(), raw);
+    let beta = World::of(&BETA).scanning(ScannerKind::Blind).with(0, submit(letter));
+    while let Some(work) = beta.next_work() {
+        if matches!(work, Work::Hints) {
+            break;
+        }
+        beta.perform(&work);
+    }
+    beta.sent_to(&ALFA).into_iter().next().expect("an envelope for ALFA")
+}
+
+/// M7 and M11 go out.
+#[must_use]
+pub fn from_another_provider() -> World {
+    World::of(&ALFA).with(0, arrive(ENVELOPE.clone()))
+}
+
+/// M7 and M9 go out, nothing reaches a mailbox.
+#[must_use]
+pub fn infected_from_another_provider() -> World {
+    World::of(&ALFA).with(0, arrive(INFECTED_ENVELOPE.clone()))
+}
+
+/// The same again (a resend after a lost `250`), and a second transaction with one recipient only.
+#[must_use]
+pub fn the_same_envelope_three_times() -> World {
+    let one = Arrival {
+        transaction: pec::Transaction::new(ENVELOPE.transaction.reverse_path.clone(), [ALFA.user("copia")]),
+        ..ENVELOPE.clone()
+    };
+    World::of(&ALFA)
+        .with(0, arrive(ENVELOPE.clone()))
+        .with(30, arrive(ENVELOPE.clone()))
+        .with(60, arrive(one))
+}
+
+/// M8: signed by a provider, but not in form (case C).
+#[must_use]
+pub fn anomaly() -> World {
+    let text = String::from_utf8(ENVELOPE.raw.to_vec()).expect("ASCII");
+    let raw = Bytes::from(text.replacen("X-Trasporto: posta-certificata", "X-Trasporto: altro", 1));
+    assert_ne!(raw, ENVELOPE.raw, "the header is there");
+    World::of(&ALFA).with(0, arrive(Arrival { raw, ..ENVELOPE.clone() }))
+}
+
+/// M8 for the mailbox that takes ordinary mail, nothing for the other (case D).
+#[must_use]
+pub fn ordinary_mail() -> World {
+    let from = address("utente@posta.example");
+    let to = [ALFA.user("aperta"), ALFA.user("destinatario")];
+    let raw = message(&from, &to, &[], "Buongiorno.");
+    World::of(&ALFA).with(0, arrive(arrival(Some(from), to.to_vec(), raw)))
+}
+
+// ------------------------------------------------------------------------- for jobs that compete, not in `ALL`
+
+/// One own recipient.
+#[must_use]
+pub fn one_own_recipient() -> World {
+    World::of(&ALFA).with(0, submit(letter(&ALFA, &[ALFA.user("destinatario")], &[])))
+}
+
+/// Taken in charge, and the delivery receipt comes in when M6 is due.
+#[must_use]
+pub fn receipt_at_the_last_hour() -> World {
+    World::of(&ALFA)
+        .with(0, submit(letter(&ALFA, &[beta_user()], &[])))
+        .with(23 * HOUR_S, arrive(BETA_ANSWERS.delivery.clone()))
+}
+
+/// The other side is busy for twenty-three hours, and then refuses.
+#[must_use]
+pub fn refused_at_the_last_hour() -> World {
+    let answers = |_: &Destination, now: Instant| {
+        if now < morning().plus_s(23 * HOUR_S) {
+            return Relayed::Later { answer: "421 4.3.2 not now".to_owned() };
+        }
+        Relayed::Refused { code: "5.1.2".to_owned(), answer: "550 5.1.2 no".to_owned(), no_domain: false }
+    };
+    World::answered(&ALFA, answers).with(0, submit(letter(&ALFA, &[beta_user()], &[])))
+}
+
+/// The delivery receipt comes in twice in the same second.
+#[must_use]
+pub fn receipt_twice_at_once() -> World {
+    World::of(&ALFA)
+        .with(0, submit(letter(&ALFA, &[beta_user()], &[])))
+        .with(60, arrive(BETA_ANSWERS.delivery.clone()))
+        .with(60, arrive(BETA_ANSWERS.delivery.clone()))
+}
+
+/// An envelope comes in twice in the same second.
+#[must_use]
+pub fn envelope_twice_at_once() -> World {
+    World::of(&ALFA).with(0, arrive(ENVELOPE.clone())).with(0, arrive(ENVELOPE.clone()))
+}

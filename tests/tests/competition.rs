@@ -1,0 +1,161 @@
+//! Different jobs that compete for one row, through every order of their calls: delivery, failure and the last notice
+//! (design §4 "Deadlines"), filings into one mailbox, dispatch and the notice that cancels it.
+
+use pec::Kind;
+use sigillo_tests::{
+    interleave::every_order,
+    scenarios,
+    world::{Evidence, Work, World},
+};
+use stages::{Job, log::Event, ports::RowKey, rows::Outcome};
+
+const HOUR_S: i64 = 3600;
+
+/// Runs a world until a job that `wanted` picks is next; answers it. Other hints are run.
+fn until(world: &World, wanted: fn(&Job) -> bool) -> Job {
+    while let Some(work) = world.next_work() {
+        match work {
+            Work::One(job) if wanted(&job) => return job,
+            work => world.perform(&work),
+        }
+    }
+    panic!("the job never came");
+}
+
+/// The key of the first row of a letter of ours whose `sk` begins so.
+fn row(world: &World, sk: &str) -> RowKey {
+    let rows = world.facts.rows();
+    let found = rows.iter().find(|s| s.row.key.pk.starts_with("origin#") && s.row.key.sk.starts_with(sk));
+    found.unwrap_or_else(|| panic!("no row {sk}")).row.key.clone()
+}
+
+/// Every end of two jobs, healed and lawful.
+fn ends(world: &World, first: &Job, second: &Job) -> Vec<Evidence> {
+    let explored = every_order(world, &Work::One(first.clone()), &Work::One(second.clone()));
+    assert!(explored.situations > 10, "they met: {}", explored.situations);
+    explored
+        .ends
+        .iter()
+        .map(|end| {
+            end.heal();
+            let evidence = end.evidence();
+            evidence.assert_lawful();
+            evidence
+        })
+        .collect()
+}
+
+fn outcome(evidence: &Evidence) -> Outcome {
+    evidence.recipients[0].outcome.clone().expect("settled")
+}
+
+/// Whoever settles the recipient first, there is one outcome, and the notices say the same.
+fn assert_one_outcome(evidence: &Evidence, settled: &Outcome, notice: Kind) {
+    let last = evidence.acts_of(Kind::TimeoutLast).len();
+    match outcome(evidence) {
+        Outcome::Expired => {
+            assert_eq!(last, 1);
+            assert_eq!(evidence.logged(Event::Late).len(), 1, "the loser is logged as late");
+        }
+        other => {
+            assert_eq!(&other, settled);
+            assert_eq!(last, 0, "no M6 after the recipient was settled");
+        }
+    }
+    assert!(evidence.acts_of(notice).len() <= 1);
+}
+
+/// Delivery into an own mailbox against M6.
+#[test]
+fn delivery_and_the_last_notice() {
+    let world = scenarios::one_own_recipient();
+    let deliver =
+        until(&world, |job| matches!(job, Job::Deliver { mailbox, .. } if mailbox.0 == "m-destinatario"));
+    let deadline = Job::Deadline { recipient: row(&world, "rcpt#") };
+    world.clock.advance_to(world.now().plus_s(12 * HOUR_S + 60));
+    world.perform(&Work::One(deadline.clone()));
+    world.clock.advance_to(world.now().plus_s(11 * HOUR_S));
+    let ends = ends(&world, &deliver, &deadline);
+    for evidence in &ends {
+        assert_one_outcome(evidence, &Outcome::Delivered, Kind::Delivery);
+        assert_eq!(evidence.acts_of(Kind::Delivery).len(), 1, "it is in the mailbox, so it is certified");
+    }
+    let expired = ends.iter().filter(|e| outcome(e) == Outcome::Expired).count();
+    assert!(expired > 0 && expired < ends.len(), "both win somewhere");
+}
+
+/// The other provider's delivery receipt against M6.
+#[test]
+fn a_receipt_and_the_last_notice() {
+    let world = scenarios::receipt_at_the_last_hour();
+    let receive = until(&world, |job| matches!(job, Job::Receive { .. }));
+    let deadline = Job::Deadline { recipient: row(&world, "rcpt#") };
+    let ends = ends(&world, &receive, &deadline);
+    for evidence in &ends {
+        assert_one_outcome(evidence, &Outcome::Delivered, Kind::Delivery);
+    }
+    let expired = ends.iter().filter(|e| outcome(e) == Outcome::Expired).count();
+    assert!(expired > 0 && expired < ends.len(), "both win somewhere");
+}
+
+/// A relay that fails for good against M6: D18, "M6 atomically cancels what dispatch still owes: … no M12".
+#[test]
+fn a_failing_dispatch_and_the_last_notice() {
+    let world = scenarios::refused_at_the_last_hour();
+    while world.now() < sigillo_tests::world::morning().plus_s(23 * HOUR_S) {
+        let work = world.next_work().expect("the dispatch is owed");
+        world.perform(&work);
+    }
+    world.queue.drain();
+    let dispatch = Job::Dispatch { dispatch: row(&world, "send#") };
+    let deadline = Job::Deadline { recipient: row(&world, "rcpt#") };
+    for evidence in ends(&world, &dispatch, &deadline) {
+        let (failed, last) =
+            (evidence.acts_of(Kind::NonDelivery).len(), evidence.acts_of(Kind::TimeoutLast).len());
+        assert_eq!(failed + last, 1, "one of the two, never both");
+        let expected = if last == 1 { Outcome::Expired } else { Outcome::Failed };
+        assert_eq!(outcome(&evidence), expected);
+    }
+}
+
+/// Two filings into one mailbox at once (a queue that breaks its promise of one at a time): two UIDs, both kept.
+#[test]
+fn two_filings_into_one_mailbox() {
+    let world = scenarios::two_own_recipients();
+    let is_receipt = |job: &Job| matches!(job, Job::Deliver { mailbox, .. } if mailbox.0 == "m-mittente");
+    let first = until(&world, is_receipt);
+    let second = until(&world, is_receipt);
+    for evidence in ends(&world, &first, &second) {
+        let filed: usize =
+            evidence.mailboxes.iter().filter(|((m, _), _)| m == "m-mittente").map(|(_, f)| f.len()).sum();
+        assert_eq!(filed, 3);
+    }
+}
+
+/// Twice the same receipt at the same time: it is filed once.
+#[test]
+fn the_same_receipt_twice_at_once() {
+    let world = scenarios::receipt_twice_at_once();
+    let is_receive = |job: &Job| matches!(job, Job::Receive { .. });
+    let first = until(&world, is_receive);
+    let second = world.queue.drain().into_iter().find(is_receive).expect("the second receipt");
+    for evidence in ends(&world, &first, &second) {
+        assert_eq!(outcome(&evidence), Outcome::Delivered);
+        let filed: usize =
+            evidence.mailboxes.iter().filter(|((m, _), _)| m == "m-mittente").map(|(_, f)| f.len()).sum();
+        assert_eq!(filed, 2, "acceptance and delivery");
+    }
+}
+
+/// Twice the same envelope at the same time: one letter, one take-charge receipt.
+#[test]
+fn the_same_envelope_twice_at_once() {
+    let world = scenarios::envelope_twice_at_once();
+    let is_receive = |job: &Job| matches!(job, Job::Receive { .. });
+    let first = until(&world, is_receive);
+    let second = world.queue.drain().into_iter().find(is_receive).expect("the second envelope");
+    for evidence in ends(&world, &first, &second) {
+        assert_eq!(evidence.acts_of(Kind::TakeCharge).len(), 1);
+        assert_eq!(evidence.acts_of(Kind::Delivery).len(), 2);
+    }
+}

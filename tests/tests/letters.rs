@@ -1,0 +1,369 @@
+//! What comes out: for one letter, every message that the law wants, each signed, each reading back.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use pec::{Kind, read::PecMessage};
+use sigillo_tests::{
+    scenarios,
+    world::{ALFA, BETA, Evidence, Provider, Work, World, letters::letter},
+};
+use stages::{BlobKey, ids::Door, log::Event, rows::Outcome};
+
+fn finished(world: World) -> (World, Evidence) {
+    world.heal();
+    let evidence = world.evidence();
+    evidence.assert_lawful();
+    (world, evidence)
+}
+
+/// Every act of a world verifies as of its instant and reads back as what it is.
+fn read_all(world: &World, evidence: &Evidence) -> Vec<(Kind, PecMessage)> {
+    let mut all = Vec::new();
+    for act in &evidence.acts {
+        let bytes = evidence.bytes(act);
+        let signer = world.verify(bytes, act.document.at).expect("a signature that holds");
+        assert_eq!(signer.signed_at_unix_s, Some(act.document.at.unix_s()), "one instant (G9)");
+        assert_eq!(signer.certificate.mails(), [world.provider.certified().as_str()], "G2");
+        let read = pec::read::read(bytes).expect("a PEC message");
+        assert_eq!(read.from.as_deref(), Some(world.provider.certified().as_str()), "G2");
+        if act.key.kind != Kind::AnomalyEnvelope {
+            let certified = read.certification.as_ref().expect("certification data");
+            assert_eq!(Some(certified.kind.as_str()), act.key.kind.words().certification);
+            assert_eq!(certified.pec_id, act.document.letter.pec_id);
+            let legal = act.document.at.legal();
+            assert_eq!(
+                (&certified.day, &certified.hour, &certified.zone),
+                (&legal.day, &legal.hour, &legal.zone)
+            );
+        }
+        all.push((act.key.kind, read));
+    }
+    all
+}
+
+fn count(read: &[(Kind, PecMessage)]) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for (kind, _) in read {
+        *counts.entry(kind.name()).or_default() += 1;
+    }
+    counts
+}
+
+/// Kinds in a mailbox by folder, sorted.
+fn mailbox(evidence: &Evidence, name: &str) -> BTreeMap<String, Vec<String>> {
+    let mut folders = BTreeMap::new();
+    for ((mailbox, folder), messages) in &evidence.mailboxes {
+        if mailbox == name && !messages.is_empty() {
+            let mut kinds: Vec<String> =
+                messages.iter().map(|(_, m)| m.kind.clone().unwrap_or_else(|| "none".to_owned())).collect();
+            kinds.sort();
+            folders.insert(folder.clone(), kinds);
+        }
+    }
+    folders
+}
+
+fn folder(name: &str, kinds: &[&str]) -> BTreeMap<String, Vec<String>> {
+    BTreeMap::from([(name.to_owned(), kinds.iter().map(|&k| k.to_owned()).collect())])
+}
+
+fn outcomes(evidence: &Evidence) -> Vec<Outcome> {
+    evidence.recipients.iter().filter_map(|r| r.outcome.clone()).collect()
+}
+
+/// One recipient in To, one in Cc: one acceptance, one envelope for each, one delivery receipt from each; the complete
+/// one holds the original byte for byte (RFC 6109 §3.1.4, §3.1.5, §3.2.1, §3.3.2).
+#[test]
+fn a_letter_to_two_own_recipients() {
+    let (world, evidence) = finished(scenarios::two_own_recipients());
+    let read = read_all(&world, &evidence);
+    let expected = [("acceptance", 1), ("transport-envelope", 1), ("take-charge", 1), ("delivery", 2)];
+    assert_eq!(count(&read), BTreeMap::from(expected));
+    assert_eq!(outcomes(&evidence), [Outcome::Delivered, Outcome::Delivered]);
+
+    // The mailboxes.
+    assert_eq!(mailbox(&evidence, "m-mittente"), folder("Receipts", &["acceptance", "delivery", "delivery"]));
+    for recipient in ["m-destinatario", "m-copia"] {
+        assert_eq!(mailbox(&evidence, recipient), folder("INBOX", &["transport-envelope"]));
+    }
+
+    // The original: as the door stored it, with its identifiers rewritten, in the envelope and in the receipt.
+    let spool = &evidence.letters[0].spool;
+    let stored = &evidence.blobs[&BlobKey::spool_message(Door::Submission, spool)];
+    let original = pec::original::rewrite(stored, &evidence.letters[0].letter.pec_id).to_bytes();
+    let postacert = |kind| -> Vec<Option<Bytes>> {
+        read.iter().filter(|(k, _)| *k == kind).map(|(_, m)| m.postacert.clone()).collect()
+    };
+    assert_eq!(postacert(Kind::TransportEnvelope), [Some(original.clone())]);
+    let mut receipts = postacert(Kind::Delivery);
+    receipts.sort();
+    assert_eq!(receipts, [None, Some(original)], "synthetic for Cc, complete for To");
+
+    // The recipients' copies are the envelope, and each message in a mailbox is in the store.
+    let [envelope] = evidence.acts_of(Kind::TransportEnvelope)[..] else { panic!("one envelope") };
+    for ((mailbox, _), messages) in evidence.mailboxes.iter().filter(|((m, _), _)| m != "m-mittente") {
+        for (_, message) in messages {
+            let copy = &evidence.blobs[&BlobKey::listed(message.blob.clone())];
+            assert_eq!(copy, evidence.bytes(envelope), "{mailbox}");
+        }
+    }
+}
+
+/// RFC 6109 §2.3, spec 8.1: the journey of a letter is in the log, from acceptance to delivery, with one instant.
+#[test]
+fn the_log_tells_the_journey() {
+    let (_, evidence) = finished(scenarios::two_own_recipients());
+    let pec_id = &evidence.letters[0].letter.pec_id;
+    for (event, times) in [
+        (Event::Accepted, 1),
+        (Event::Issued, 5),
+        (Event::TakenInCharge, 1),
+        (Event::Delivered, 2),
+        (Event::Filed, 3),
+    ] {
+        let entries = evidence.logged(event);
+        assert_eq!(entries.len(), times, "{}", event.name());
+        for entry in entries {
+            assert_eq!(&entry.pec_id, pec_id);
+            assert_eq!(entry.sender, ALFA.user("mittente").as_str());
+            assert_eq!(entry.subject.as_deref(), Some("Prova perché sì"));
+            assert_eq!(entry.client_id.as_deref(), Some("<cliente.1@posta.alfa.example>"));
+            assert_eq!(entry.sending_provider, ALFA.name, "D22");
+        }
+    }
+}
+
+/// RFC 6109 §3.1.2: a letter that fails a formal check gets M1 and nothing else.
+#[test]
+fn a_refused_letter() {
+    let (world, evidence) = finished(scenarios::refused());
+    let read = read_all(&world, &evidence);
+    assert_eq!(count(&read), BTreeMap::from([("non-acceptance", 1)]));
+    assert_eq!(mailbox(&evidence, "m-mittente"), folder("Receipts", &["non-acceptance"]));
+    assert_eq!(read[0].1.postacert, None, "G12");
+    assert!(evidence.letters[0].refused.is_some());
+    assert!(evidence.recipients.is_empty());
+}
+
+/// RFC 6109 §3.1.3, §2.2.4: M2, and the infected original in the vault as it was received.
+#[test]
+fn an_infected_letter() {
+    let (world, evidence) = finished(scenarios::infected());
+    let read = read_all(&world, &evidence);
+    assert_eq!(count(&read), BTreeMap::from([("non-acceptance-virus", 1)]));
+    let vault = evidence.blobs.keys().filter(|k| k.as_str().starts_with("vault/infected/")).count();
+    assert_eq!(vault, 1);
+    assert_eq!(evidence.logged(Event::VirusFound).len(), 1);
+}
+
+/// RFC 6109 §3.3.3, spec 12: M12 says why.
+#[test]
+fn letters_that_cannot_be_delivered() {
+    let (world, evidence) = finished(scenarios::no_delivery());
+    let read = read_all(&world, &evidence);
+    let expected = [("acceptance", 1), ("transport-envelope", 1), ("take-charge", 1), ("non-delivery", 3)];
+    assert_eq!(count(&read), BTreeMap::from(expected));
+    let errors: BTreeMap<String, (String, String)> = read
+        .iter()
+        .filter(|(k, _)| *k == Kind::NonDelivery)
+        .filter_map(|(_, m)| m.certification.clone())
+        .map(|c| (c.delivery.unwrap_or_default(), (c.error, c.extended_error.unwrap_or_default())))
+        .collect();
+    for (local, error, code) in
+        [("ignoto", "no-dest", "5.1.1"), ("sospesa", "altro", "5.2.1"), ("piena", "altro", "5.2.2")]
+    {
+        let (found, extended) = &errors[ALFA.user(local).as_str()];
+        assert_eq!(found, error, "{local}");
+        assert!(extended.starts_with(code), "{local}: {extended}");
+    }
+    assert_eq!(outcomes(&evidence), vec![Outcome::Failed; 3]);
+    assert_eq!(evidence.mailboxes.values().flatten().count(), 4, "the sender's receipts");
+}
+
+/// Spec 5.5: the envelope is taken in charge first; then M9 to ourselves makes M10.
+#[test]
+fn a_virus_that_the_incoming_point_finds() {
+    let (world, evidence) = finished(scenarios::infected_inside());
+    let expected = [
+        ("acceptance", 1),
+        ("transport-envelope", 1),
+        ("take-charge", 1),
+        ("virus-detection", 1),
+        ("non-delivery-virus", 1),
+    ];
+    assert_eq!(count(&read_all(&world, &evidence)), BTreeMap::from(expected));
+    assert_eq!(outcomes(&evidence), [Outcome::Virus]);
+    assert_eq!(mailbox(&evidence, "m-destinatario"), BTreeMap::new());
+    assert_eq!(mailbox(&evidence, "m-mittente"), folder("Receipts", &["acceptance", "non-delivery-virus"]));
+}
+
+/// RFC 6109 §3.1.6, spec 7: silence makes M5 at twelve hours and M6 at twenty-three.
+#[test]
+fn the_clocks_of_a_letter_that_nobody_answers() {
+    let (world, evidence) = finished(scenarios::silence());
+    let expected = [("acceptance", 1), ("transport-envelope", 1), ("timeout-first", 1), ("timeout-last", 1)];
+    assert_eq!(count(&read_all(&world, &evidence)), BTreeMap::from(expected));
+    let accepted = evidence.letters[0].accepted_at;
+    for (kind, hours) in [(Kind::TimeoutFirst, 12), (Kind::TimeoutLast, 23)] {
+        let [act] = evidence.acts_of(kind)[..] else { panic!("one {}", kind.name()) };
+        let late_s = act.document.at.unix_s() - accepted.plus_s(hours * 3600).unix_s();
+        assert!((0..600).contains(&late_s), "{}: {late_s} seconds late", kind.name());
+    }
+    assert_eq!(outcomes(&evidence), [Outcome::Expired]);
+    assert!(evidence.sent.is_empty());
+}
+
+/// Spec 7: a take-charge stops M5, not M6; what comes after M6 is late, and still filed.
+#[test]
+fn a_take_charge_stops_the_first_notice_only() {
+    let (world, evidence) = finished(scenarios::taken_in_charge_and_then_silence());
+    let expected = [("acceptance", 1), ("transport-envelope", 1), ("timeout-last", 1)];
+    assert_eq!(count(&read_all(&world, &evidence)), BTreeMap::from(expected));
+    assert_eq!(outcomes(&evidence), [Outcome::Expired]);
+    assert_eq!(evidence.logged(Event::Late).len(), 1);
+    assert_eq!(
+        mailbox(&evidence, "m-mittente"),
+        folder("Receipts", &["acceptance", "delivery", "timeout-last"])
+    );
+}
+
+/// Spec 5.6, 0.2 D19: a relay that fails for good is M12 by us.
+#[test]
+fn a_letter_that_another_provider_refuses() {
+    let (world, evidence) = finished(scenarios::refused_by_another_provider());
+    let expected = [("acceptance", 1), ("transport-envelope", 1), ("non-delivery", 1)];
+    assert_eq!(count(&read_all(&world, &evidence)), BTreeMap::from(expected));
+    assert_eq!(outcomes(&evidence), [Outcome::Failed]);
+}
+
+/// Spec 7: no clocks for ordinary recipients; the envelope goes to each of their domains.
+#[test]
+fn a_letter_to_ordinary_mail() {
+    let (world, evidence) = finished(scenarios::to_ordinary_mail());
+    let expected = [("acceptance", 1), ("transport-envelope", 1), ("take-charge", 1), ("delivery", 1)];
+    assert_eq!(count(&read_all(&world, &evidence)), BTreeMap::from(expected));
+    let mut ended = outcomes(&evidence);
+    ended.sort_by_key(|o| format!("{o:?}"));
+    assert_eq!(ended, [Outcome::Delivered, Outcome::Relayed, Outcome::Relayed]);
+    assert_eq!(evidence.sent.len(), 2);
+}
+
+/// Spec 5.3 A, 5.4: another provider's envelope is taken in charge towards its provider and delivered.
+#[test]
+fn an_envelope_from_another_provider() {
+    let (world, evidence) = finished(scenarios::from_another_provider());
+    let read = read_all(&world, &evidence);
+    assert_eq!(count(&read), BTreeMap::from([("take-charge", 1), ("delivery", 2)]));
+    let sent: Vec<_> = evidence.sent.iter().flat_map(|(_, r, _)| r.clone()).collect();
+    assert_eq!(sent.iter().filter(|r| **r == BETA.mail_receipt().key()).count(), 1);
+    assert_eq!(sent.iter().filter(|r| **r == BETA.user("mittente").key()).count(), 2);
+    for recipient in ["m-destinatario", "m-copia"] {
+        assert_eq!(mailbox(&evidence, recipient), folder("INBOX", &["transport-envelope"]));
+    }
+}
+
+/// Spec 5.5: M7 first, then M9 for each recipient; nothing reaches a mailbox.
+#[test]
+fn an_infected_envelope_from_another_provider() {
+    let (world, evidence) = finished(scenarios::infected_from_another_provider());
+    let read = read_all(&world, &evidence);
+    assert_eq!(count(&read), BTreeMap::from([("take-charge", 1), ("virus-detection", 2)]));
+    assert!(evidence.mailboxes.values().all(Vec::is_empty));
+    assert!(evidence.sent.iter().all(|(_, r, _)| *r == [BETA.mail_receipt().key()]));
+}
+
+/// Design §4: the same envelope again is the same letter; another transaction is another M7 (spec 5.4).
+#[test]
+fn an_envelope_that_comes_three_times() {
+    let (world, evidence) = finished(scenarios::the_same_envelope_three_times());
+    let read = read_all(&world, &evidence);
+    assert_eq!(count(&read), BTreeMap::from([("take-charge", 2), ("delivery", 2)]));
+    for recipient in ["m-destinatario", "m-copia"] {
+        assert_eq!(mailbox(&evidence, recipient), folder("INBOX", &["transport-envelope"]));
+    }
+}
+
+/// Spec 5.3 C, D14: wrapped in M8 with everything that came, and no receipt.
+#[test]
+fn an_anomaly() {
+    let (world, evidence) = finished(scenarios::anomaly());
+    let read = read_all(&world, &evidence);
+    assert_eq!(count(&read), BTreeMap::from([("anomaly-envelope", 1)]));
+    let came = evidence
+        .blobs
+        .iter()
+        .find(|(k, _)| k.as_str().starts_with("spool/incoming/") && k.as_str().ends_with(".eml"));
+    assert_eq!(read[0].1.postacert.as_ref(), came.map(|(_, bytes)| bytes));
+    for recipient in ["m-destinatario", "m-copia"] {
+        assert_eq!(mailbox(&evidence, recipient), folder("INBOX", &["anomaly-envelope"]));
+    }
+    assert!(evidence.sent.is_empty());
+}
+
+/// Spec 5.3 D, D13: M8 for the mailbox that takes ordinary mail; the other refuses it.
+#[test]
+fn ordinary_mail() {
+    let (world, evidence) = finished(scenarios::ordinary_mail());
+    assert_eq!(count(&read_all(&world, &evidence)), BTreeMap::from([("anomaly-envelope", 1)]));
+    assert_eq!(mailbox(&evidence, "m-aperta"), folder("INBOX", &["anomaly-envelope"]));
+    assert_eq!(mailbox(&evidence, "m-destinatario"), BTreeMap::new());
+    assert_eq!(evidence.logged(Event::OrdinaryRefused).len(), 1);
+}
+
+/// Two providers on the same code, each with its own stores: what one sends the other gets, until both are idle.
+#[test]
+fn a_letter_from_one_provider_to_another_and_back() {
+    let (alfa, beta) = (World::of(&ALFA), World::of(&BETA));
+    let to = [BETA.user("destinatario"), BETA.user("ignoto")];
+    alfa.submit(letter(&ALFA, &to, &[ALFA.user("copia")])).expect("taken");
+    let (mut from_alfa, mut from_beta) = (0, 0);
+    loop {
+        alfa.run_until_idle();
+        beta.run_until_idle();
+        let (to_beta, to_alfa) = (alfa.sent_to(&BETA), beta.sent_to(&ALFA));
+        if (to_beta.len(), to_alfa.len()) == (from_alfa, from_beta) {
+            break;
+        }
+        for arrival in to_beta.into_iter().skip(from_alfa) {
+            beta.arrive(arrival).expect("taken");
+            from_alfa += 1;
+        }
+        for arrival in to_alfa.into_iter().skip(from_beta) {
+            alfa.arrive(arrival).expect("taken");
+            from_beta += 1;
+        }
+    }
+    let (a, b) = (alfa.evidence(), beta.evidence());
+    a.assert_lawful();
+    b.assert_lawful();
+    assert_eq!((from_alfa, from_beta), (1, 3), "one envelope; M7, M11 and M12 back");
+    let mut ended = outcomes(&a);
+    ended.sort_by_key(|o| format!("{o:?}"));
+    assert_eq!(ended, [Outcome::Delivered, Outcome::Delivered, Outcome::Failed]);
+    assert!(
+        a.recipients
+            .iter()
+            .filter(|r| r.recipient.address != ALFA.user("copia"))
+            .all(|r| r.clocks.taken_in_charge_at.is_some())
+    );
+    assert_eq!(
+        mailbox(&a, "m-mittente"),
+        folder("Receipts", &["acceptance", "delivery", "delivery", "non-delivery"])
+    );
+    assert_eq!(mailbox(&b, "m-destinatario"), folder("INBOX", &["transport-envelope"]));
+    let certificates: fn(&Provider) -> usize = |p| sigillo_tests::world::PKI.of(p).len();
+    assert_eq!((certificates(&ALFA), certificates(&BETA)), (2, 1), "the two do not share keys");
+    read_all(&beta, &b);
+    read_all(&alfa, &a);
+}
+
+/// Nothing more comes of a world in which nothing happens.
+#[test]
+fn an_idle_provider_stays_idle() {
+    let world = World::of(&ALFA);
+    assert!(!matches!(world.next_work(), Some(Work::One(_))));
+    let before = world.state();
+    world.heal();
+    assert_eq!(world.state(), before);
+}
