@@ -1,0 +1,282 @@
+//! The command line: what `sigillo` understands.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use pec::{Address, Instant};
+
+/// Certified mail (PEC): a provider in one process, and its tools.
+#[derive(Debug, Parser)]
+#[command(name = "sigillo", version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the provider; the first start makes a demo with two accounts
+    Up(Up),
+    /// Submit a letter and follow it
+    Send(Send),
+    /// Read a mailbox
+    #[command(subcommand)]
+    Mailbox(Mailbox),
+    /// Read the legal log
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Verify any PEC message, ours or another provider's, offline
+    Verify(Verify),
+}
+
+/// The folder that every command about a provider needs.
+#[derive(Clone, Debug, Args)]
+pub struct Data {
+    /// The provider's folder
+    #[arg(long, value_name = "DIR", default_value = "sigillo-data")]
+    pub data: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sigillo up`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The first start makes a demo in DIR: a test CA, the provider's certificate and key, a provider
+index, a domain with two accounts. Their passwords are printed once and kept in DIR/demo.json.
+Addresses are printed and written to DIR/doors.json. Ctrl-C (or SIGTERM) ends it cleanly; a start
+on the same folder goes on where it ended, however it ended. Log: stderr, level by SIGILLO_LOG
+(default info).
+
+Viruses: only the built-in scanner, which knows the EICAR test file and a list of digests.
+
+Example:
+  sigillo up --data ./demo --listen 127.0.0.1:8443")]
+pub struct Up {
+    /// Folder and form
+    #[command(flatten)]
+    pub data: Data,
+    /// Address and port of the HTTPS door; port 0 is any free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+}
+
+/// `sigillo send`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+--to and --cc are the recipients of the letter; without any, all of the file's To and Cc are.
+From, To, Cc, Date, Message-ID and MIME-Version are written into the header only where the file
+lacks them; bare line feeds become CRLF. The password is that of DIR/demo.json, else the one in
+SIGILLO_PASSWORD.
+
+Exit codes: 0 accepted, and delivered to every certified recipient; 1 refused, or not delivered to
+one; 64 usage; 69 the provider cannot be reached; 75 accepted, and the wait ended before every
+recipient was settled.
+
+Example:
+  sigillo send --data ./demo --from mittente@pec.demo.example --to destinatario@pec.demo.example letter.eml")]
+pub struct Send {
+    /// Folder and form
+    #[command(flatten)]
+    pub data: Data,
+    /// The sender: an account of the provider
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Address,
+    /// A recipient in To; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: Vec<Address>,
+    /// A recipient in Cc; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub cc: Vec<Address>,
+    /// How long to follow the letter, in seconds; 0: not at all
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub wait_s: u64,
+    /// Submitting twice with one key makes one letter
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// The letter
+    #[arg(value_name = "FILE.eml")]
+    pub file: PathBuf,
+}
+
+/// `sigillo mailbox`
+#[derive(Debug, Subcommand)]
+pub enum Mailbox {
+    /// List the messages of a mailbox
+    #[command(after_help = "\
+With --json an array with one object a message: uid, folder, kind (the value of X-Ricevuta or
+X-Trasporto), subject, message_id, pec_id, size_bytes, received_at.
+
+Example:
+  sigillo mailbox list --data ./demo destinatario@pec.demo.example --json")]
+    List(MailboxList),
+    /// Show a message
+    #[command(after_help = "\
+Example:
+  sigillo mailbox show --data ./demo destinatario@pec.demo.example 1 --raw > envelope.eml")]
+    Show(MailboxShow),
+    /// Write the messages of a mailbox into a folder
+    #[command(after_help = "\
+Every message becomes UID.eml, octet for octet as stored. Where two folders of the mailbox use one
+UID, those outside INBOX become FOLDER-UID.eml.
+
+Example:
+  sigillo mailbox export --data ./demo destinatario@pec.demo.example ./messages")]
+    Export(MailboxExport),
+}
+
+/// `sigillo mailbox list`
+#[derive(Debug, Args)]
+pub struct MailboxList {
+    /// Folder and form
+    #[command(flatten)]
+    pub data: Data,
+    /// The account; its password is that of DIR/demo.json, else the one in SIGILLO_PASSWORD
+    pub account: Address,
+    /// Only this folder of the mailbox
+    #[arg(long, value_name = "NAME")]
+    pub folder: Option<String>,
+}
+
+/// `sigillo mailbox show`
+#[derive(Debug, Args)]
+pub struct MailboxShow {
+    /// Folder and form
+    #[command(flatten)]
+    pub data: Data,
+    /// The account
+    pub account: Address,
+    /// The message
+    pub uid: u32,
+    /// The folder that it is in, where two use one UID
+    #[arg(long, value_name = "NAME")]
+    pub folder: Option<String>,
+    /// Write the stored octets, nothing else
+    #[arg(long, conflicts_with = "json")]
+    pub raw: bool,
+}
+
+/// `sigillo mailbox export`
+#[derive(Debug, Args)]
+pub struct MailboxExport {
+    /// Folder and form
+    #[command(flatten)]
+    pub data: Data,
+    /// The account
+    pub account: Address,
+    /// Where to write
+    #[arg(value_name = "OUTDIR")]
+    pub out: PathBuf,
+    /// Only this folder of the mailbox
+    #[arg(long, value_name = "NAME")]
+    pub folder: Option<String>,
+}
+
+/// `sigillo audit`
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Print the log entries of a letter, in order
+    #[command(after_help = "\
+Reads DIR directly, also while the provider runs, and writes nothing. ID is the PEC id
+(identificativo), with or without angle brackets. Exit code 1 if the log has no entry of it.
+
+Example:
+  sigillo audit letter --data ./demo 0199aa00c1d27f3d8c1b2a3948576601@gestore.demo.example --json")]
+    Letter(AuditLetter),
+}
+
+/// `sigillo audit letter`
+#[derive(Debug, Args)]
+pub struct AuditLetter {
+    /// Folder and form
+    #[command(flatten)]
+    pub data: Data,
+    /// The PEC id
+    pub id: String,
+}
+
+/// `sigillo verify`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 valid; 1 signature or chain not valid, or signed content and header contradict each
+other; 2 not a PEC message; 64 usage, or a file that cannot be read. A message whose header says
+PEC and that has no signature is 1, signature `absent`. Without --ca the chain is `not-checked`
+and the exit code speaks of the signature alone. Revocation is not asked about: nothing leaves
+this machine.
+
+Example:
+  sigillo verify receipt.eml --ca ./demo/pki/ca.pem --index ./demo/index.ldif --json")]
+pub struct Verify {
+    /// The message
+    #[arg(value_name = "FILE.eml")]
+    pub file: PathBuf,
+    /// Trust anchors: a file in PEM or DER, or a folder of them; every certificate in it is trusted, self-signed or not
+    #[arg(long, value_name = "FILE|DIR")]
+    pub ca: Option<PathBuf>,
+    /// A provider index: the signer must be a provider of it, and may sign only for its domains
+    #[arg(long, value_name = "FILE.ldif")]
+    pub index: Option<PathBuf>,
+    /// As of when the chain is judged; signing-time is the historic view, which accepts SHA-1 and says so
+    #[arg(long, value_name = "signing-time|now|RFC3339", default_value = "now", value_parser = parse_at)]
+    pub at: When,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `--at`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// The historic view.
+    SigningTime,
+    /// Now.
+    Now,
+    /// Another instant.
+    Instant(Instant),
+}
+
+fn parse_at(text: &str) -> Result<When, String> {
+    match text {
+        "signing-time" => Ok(When::SigningTime),
+        "now" => Ok(When::Now),
+        other => Instant::parse(other)
+            .map(When::Instant)
+            .map_err(|_| "expected signing-time, now, or an instant as 2026-03-02T09:00:00+01:00".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_without_subcommands_has_an_example_and_json() {
+        fn visit(command: &clap::Command) {
+            if command.has_subcommands() {
+                return command.get_subcommands().for_each(visit);
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example:\n  sigillo "), "{}", command.get_name());
+            assert!(command.get_arguments().any(|a| a.get_id() == "json"), "{}", command.get_name());
+        }
+        visit(&Cli::command());
+    }
+
+    #[test]
+    fn instants_of_verification_are_words_or_rfc_3339() {
+        assert_eq!(parse_at("signing-time"), Ok(When::SigningTime));
+        let instant = Instant::parse("2021-12-20T10:00:00+01:00").unwrap();
+        assert_eq!(parse_at("2021-12-20T10:00:00+01:00"), Ok(When::Instant(instant)));
+        assert!(parse_at("yesterday").is_err());
+    }
+}

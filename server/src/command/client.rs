@@ -1,0 +1,314 @@
+//! The client of the HTTPS door, as the commands use it: address, CA and passwords come from the provider's folder.
+
+use std::{
+    collections::BTreeMap,
+    env, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use mime::Rope;
+use pec::{Address, Transaction};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use serde::{Deserialize, de::DeserializeOwned};
+use ureq::{
+    Agent, Body, SendBody,
+    http::Response,
+    tls::{Certificate, RootCerts, TlsConfig},
+};
+
+use super::{UNAVAILABLE, USAGE};
+use crate::{
+    demo::Demo,
+    folder::{Folder, FolderError},
+    http::wire::{Folders, IDEMPOTENCY_KEY, MAIL_FROM, Page, Progress, RCPT_TO, Submitted},
+};
+
+/// doors.json and PEM files are smaller.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Octets of a JSON answer.
+const JSON_BYTES_MAX: u64 = 16 << 20;
+/// Octets of a message: an envelope is larger than its original.
+const MESSAGE_BYTES_MAX: u64 = 512 << 20;
+/// Room for a request's header: a thousand recipients.
+const HEADER_BYTES_MAX: usize = 512 * 1024;
+/// Instead of a password in demo.json.
+const PASSWORD_VARIABLE: &str = "SIGILLO_PASSWORD";
+
+/// Where the doors of a running provider are: DIR/doors.json.
+#[derive(Debug, serde::Serialize, Deserialize)]
+pub struct Doors {
+    /// By name: `https`, and later others.
+    #[serde(flatten)]
+    pub doors: BTreeMap<String, Door>,
+    /// PEM that signs TLS and mail in the demo.
+    pub ca: PathBuf,
+    /// The provider index.
+    pub index: PathBuf,
+}
+
+/// One of them.
+#[derive(Debug, serde::Serialize, Deserialize)]
+pub struct Door {
+    /// Where.
+    pub url: String,
+}
+
+/// Why the door did not do it. Displays finish the sentence "failed to …".
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// A file of the provider's folder; mostly because it never ran.
+    #[error("find a provider (does it run? sigillo up --data DIR): {0}")]
+    Folder(#[from] FolderError),
+    /// A file of the folder that is not what it should be.
+    #[error("understand {0}: {1}")]
+    File(PathBuf, String),
+    /// No password for the account.
+    #[error("find a password of {0}: it is not in demo.json, and {PASSWORD_VARIABLE} is not set")]
+    NoPassword(Address),
+    /// No answer.
+    #[error("reach the provider at {0} (does it run? sigillo up --data DIR): {1}")]
+    Unreachable(String, Box<ureq::Error>),
+    /// An answer that is no success.
+    #[error("get it from the provider: {message} ({status} {code})")]
+    Answer {
+        /// HTTP status.
+        status: u16,
+        /// The door's word for it.
+        code: String,
+        /// The door's sentence.
+        message: String,
+    },
+    /// An answer that is no answer.
+    #[error("understand the provider's answer: {0}")]
+    Strange(String),
+}
+
+impl ClientError {
+    /// The exit code of a command that ends by it.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoPassword(_) => USAGE,
+            Self::Folder(_) | Self::File(..) | Self::Unreachable(..) => UNAVAILABLE,
+            Self::Answer { status: 503, .. } => UNAVAILABLE,
+            Self::Answer { .. } | Self::Strange(_) => 1,
+        }
+    }
+}
+
+/// A signed-in client of one account.
+pub struct Client {
+    agent: Agent,
+    url: String,
+    authorization: String,
+}
+
+impl Client {
+    /// For an account of the provider in this folder.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the folder names no door or no password.
+    pub fn open(folder: &Folder, account: &Address) -> Result<Self, ClientError> {
+        let doors: Doors = parse(folder.doors(), &Folder::read(&folder.doors(), FILE_BYTES_MAX)?)?;
+        let door = doors.doors.get("https");
+        let door = door.ok_or_else(|| ClientError::File(folder.doors(), "no https door".to_owned()))?;
+        let password = password(folder, account)?;
+        let basic = STANDARD.encode(format!("{account}:{password}"));
+        Ok(Self { agent: agent(&doors.ca)?, url: door.url.clone(), authorization: format!("Basic {basic}") })
+    }
+
+    /// Submits a letter: when it returns, the letter will not be lost.
+    ///
+    /// # Errors
+    /// [`ClientError`]; after [`ClientError::Unreachable`] the letter may have been taken or not.
+    pub fn submit(
+        &self,
+        transaction: &Transaction,
+        message: &Rope,
+        idempotency_key: Option<&str>,
+    ) -> Result<Submitted, ClientError> {
+        let from = transaction.reverse_path.as_ref().map_or("", Address::as_str);
+        let recipients: Vec<&str> = transaction.forward_paths.iter().map(Address::as_str).collect();
+        let mut request = self
+            .agent
+            .post(format!("{}/v1/letters", self.url))
+            .header("Authorization", &self.authorization)
+            .header("Content-Type", "message/rfc822")
+            .header("Content-Length", message.len().to_string())
+            .header(MAIL_FROM, from)
+            .header(RCPT_TO, recipients.join(", "));
+        if let Some(key) = idempotency_key {
+            request = request.header(IDEMPOTENCY_KEY, key);
+        }
+        let mut reader = Reader { chunks: message.chunks(), current: &[] };
+        let response = request.send(SendBody::from_reader(&mut reader));
+        json(self.answered(response)?)
+    }
+
+    /// How a letter of this account fares; `None` before it was looked at.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub fn progress(&self, id: &str) -> Result<Option<Progress>, ClientError> {
+        self.get(&format!("/v1/letters/{}", encoded(id)))?.map(json).transpose()
+    }
+
+    /// The folders of the mailbox.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub fn folders(&self) -> Result<Folders, ClientError> {
+        let folders = self.get("/v1/mailbox")?;
+        json(folders.ok_or_else(|| ClientError::Strange("no mailbox".to_owned()))?)
+    }
+
+    /// Messages of a folder after a UID; `None` without that folder.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub fn list(&self, folder: &str, after: u32) -> Result<Option<Page>, ClientError> {
+        self.get(&format!("/v1/mailbox/{}?after={after}", encoded(folder)))?.map(json).transpose()
+    }
+
+    /// The stored octets of a message; `None` if it is not there.
+    ///
+    /// # Errors
+    /// [`ClientError`]
+    pub fn message(&self, folder: &str, uid: u32) -> Result<Option<Vec<u8>>, ClientError> {
+        let response = self.get(&format!("/v1/mailbox/{}/{uid}", encoded(folder)))?;
+        response.map(|response| octets(response, MESSAGE_BYTES_MAX)).transpose()
+    }
+
+    fn get(&self, path: &str) -> Result<Option<Response<Body>>, ClientError> {
+        let request =
+            self.agent.get(format!("{}{path}", self.url)).header("Authorization", &self.authorization);
+        match self.answered(request.call()) {
+            Ok(response) => Ok(Some(response)),
+            Err(ClientError::Answer { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn answered(&self, response: Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, ClientError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            error: Said,
+        }
+        #[derive(Deserialize)]
+        struct Said {
+            code: String,
+            message: String,
+        }
+        let response =
+            response.map_err(|error| ClientError::Unreachable(self.url.clone(), Box::new(error)))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let said = json::<Answer>(response).map(|answer| answer.error);
+        let said = said.unwrap_or_else(|_| Said { code: String::new(), message: status.to_string() });
+        Err(ClientError::Answer { status: status.as_u16(), code: said.code, message: said.message })
+    }
+}
+
+fn agent(ca: &Path) -> Result<Agent, ClientError> {
+    let pem = Folder::read(ca, FILE_BYTES_MAX)?;
+    let ders: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| ClientError::File(ca.to_owned(), error.to_string()))?;
+    let anchors: Vec<_> = ders.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&anchors))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .build();
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        .https_only(true)
+        // The provider is on this machine or on this network: no proxy.
+        .proxy(None)
+        .max_redirects(0)
+        .http_status_as_error(false)
+        .output_buffer_size(HEADER_BYTES_MAX)
+        .timeout_connect(Some(Duration::from_secs(10)))
+        .timeout_per_call(Some(Duration::from_secs(1200)))
+        .build();
+    Ok(config.new_agent())
+}
+
+fn password(folder: &Folder, account: &Address) -> Result<String, ClientError> {
+    let demo = Demo::read(folder).ok();
+    let known = demo.and_then(|demo| demo.accounts.into_iter().find(|known| known.address == *account));
+    let password = known.map(|known| known.password).or_else(|| env::var(PASSWORD_VARIABLE).ok());
+    password.ok_or_else(|| ClientError::NoPassword(account.clone()))
+}
+
+fn parse<T: DeserializeOwned>(path: PathBuf, octets: &[u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(octets).map_err(|error| ClientError::File(path, error.to_string()))
+}
+
+fn octets(mut response: Response<Body>, limit: u64) -> Result<Vec<u8>, ClientError> {
+    let body = response.body_mut().with_config().limit(limit);
+    body.read_to_vec().map_err(|error| ClientError::Strange(error.to_string()))
+}
+
+fn json<T: DeserializeOwned>(response: Response<Body>) -> Result<T, ClientError> {
+    let octets = octets(response, JSON_BYTES_MAX)?;
+    serde_json::from_slice(&octets).map_err(|error| ClientError::Strange(error.to_string()))
+}
+
+/// RFC 3986 §2.1: everything but unreserved characters.
+fn encoded(text: &str) -> String {
+    let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    text.bytes()
+        .map(|b| if unreserved(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
+}
+
+/// Reads a rope piece by piece.
+struct Reader<'r, I> {
+    chunks: I,
+    current: &'r [u8],
+}
+
+impl<'r, I: Iterator<Item = &'r bytes::Bytes>> io::Read for Reader<'r, I> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.chunks.next() {
+                Some(chunk) => self.current = chunk,
+                None => return Ok(0),
+            }
+        }
+        let (now, later) = self.current.split_at(into.len().min(self.current.len()));
+        into[..now.len()].copy_from_slice(now);
+        self.current = later;
+        Ok(now.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn a_rope_is_read_whole_in_pieces_of_any_size() {
+        let mut rope = Rope::new();
+        for piece in ["ab", "", "cde", "f"] {
+            rope.push(piece.as_bytes().to_vec());
+        }
+        let mut reader = Reader { chunks: rope.chunks(), current: &[] };
+        let (mut first, mut rest) = ([0; 4], String::new());
+        reader.read_exact(&mut first).unwrap();
+        reader.read_to_string(&mut rest).unwrap();
+        assert_eq!((&first, rest.as_str()), (b"abcd", "ef"));
+    }
+
+    #[test]
+    fn names_are_encoded_for_a_path() {
+        assert_eq!(encoded("Posta/in arrivo?"), "Posta%2Fin%20arrivo%3F");
+    }
+}

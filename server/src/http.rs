@@ -1,0 +1,58 @@
+//! The HTTPS door: submission and reading (docs/http-door.md). Everything that comes in is bounded.
+
+mod account;
+mod answer;
+mod letters;
+mod listener;
+mod mailbox;
+pub mod wire;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+use stages::Rim;
+use tokio::sync::Semaphore;
+
+use crate::password::{HashError, Keeper};
+
+pub use listener::{Listener, ListenerError, tls};
+
+/// Octets of one request's header, all fields; a thousand recipients fit.
+const HEADER_BYTES_MAX: usize = 384 * 1024;
+/// Fields of one request's header.
+const HEADER_FIELDS_MAX: usize = 100;
+/// Recipients of one request; the lawful limit is lower and makes a notice (spec 0.2 D3).
+const RECIPIENTS_MAX: usize = 1000;
+/// Octets of letters on their way in, over all requests, in KiB.
+const INFLIGHT_KIB: usize = 256 * 1024;
+
+/// What the handlers share.
+struct Door {
+    rim: Rim,
+    keeper: Keeper,
+    /// The name in the `Received:` field.
+    name: String,
+    /// One permit a KiB.
+    inflight: Semaphore,
+}
+
+/// The routes of the door.
+///
+/// # Errors
+/// [`HashError`] when the system gives no randomness.
+pub fn router(rim: Rim, name: &str) -> Result<Router, HashError> {
+    let door =
+        Door { rim, keeper: Keeper::new()?, name: name.to_owned(), inflight: Semaphore::new(INFLIGHT_KIB) };
+    Ok(Router::new()
+        .route("/v1/letters", post(letters::submit))
+        .route("/v1/letters/{id}", get(letters::progress))
+        .route("/v1/mailbox", get(mailbox::folders))
+        .route("/v1/mailbox/{folder}", get(mailbox::list))
+        .route("/v1/mailbox/{folder}/{uid}", get(mailbox::message))
+        .fallback(answer::not_found)
+        .method_not_allowed_fallback(answer::method_not_allowed)
+        .with_state(Arc::new(door)))
+}

@@ -1,0 +1,44 @@
+//! The `sigillo` binary as a library: the embedded provider with its HTTPS door, and the command line.
+
+pub mod cli;
+pub mod command;
+pub mod demo;
+pub mod folder;
+pub mod http;
+pub mod letter;
+pub mod password;
+pub mod text;
+pub mod verify;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Parser as _;
+use cli::{Audit, Cli, Command, Mailbox};
+
+/// Runs one command line and says how it ended: 0, or what the command's help says; 64 for a wrong usage.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for; everything else is a usage error. A closed pipe is no news.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { command::USAGE } else { 0 });
+        }
+    };
+    let ended = match cli.command {
+        Command::Up(args) => command::up::run(&args),
+        Command::Send(args) => command::send::run(&args),
+        Command::Mailbox(Mailbox::List(args)) => command::mailbox::list(&args),
+        Command::Mailbox(Mailbox::Show(args)) => command::mailbox::show(&args),
+        Command::Mailbox(Mailbox::Export(args)) => command::mailbox::export(&args),
+        Command::Audit(Audit::Letter(args)) => command::audit::letter(&args),
+        Command::Verify(args) => command::verify::run(&args),
+    };
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("sigillo: failed to {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

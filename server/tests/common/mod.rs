@@ -1,0 +1,143 @@
+//! The real binary on a folder of its own.
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// How long anything may take that takes milliseconds: other tests run on the same cores.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// `sigillo` with arguments.
+pub fn sigillo(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sigillo")).args(args).env_remove("SIGILLO_PASSWORD").output().unwrap()
+}
+
+/// The exit code, which a test compares; with both outputs in case it fails.
+pub fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Runs a program that must succeed.
+pub fn run(program: &str, args: &[&str]) -> Output {
+    let output = Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    assert!(output.status.success(), "{program} {args:?}: {}", stderr(&output));
+    output
+}
+
+/// Asks again until there is an answer.
+pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited too long: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A running provider; it is killed when it is dropped.
+pub struct Provider {
+    child: Child,
+    data: PathBuf,
+    /// What `up --json` said.
+    pub ready: Value,
+}
+
+impl Provider {
+    /// Starts it and waits until its doors are open.
+    pub fn start(data: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sigillo"))
+            .args(["up", "--json", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .env("SIGILLO_LOG", "warn")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
+        Self { child, data: data.to_owned(), ready }
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Like Ctrl-C: it drains and ends by itself, with success.
+    pub fn stop(mut self) {
+        run("kill", &["-TERM", &self.child.id().to_string()]);
+        assert!(self.child.wait().unwrap().success());
+        assert!(!self.data.join("doors.json").exists(), "doors that are closed");
+    }
+
+    /// Like a power cut, but for the page cache.
+    pub fn kill(&self) {
+        run("kill", &["-KILL", &self.child.id().to_string()]);
+    }
+
+    /// `sigillo` with this folder.
+    pub fn sigillo(&self, args: &[&str]) -> Output {
+        sigillo(&[args, &["--data", self.data.to_str().unwrap()]].concat())
+    }
+
+    /// The JSON of a command that must succeed.
+    pub fn json(&self, args: &[&str]) -> Value {
+        let output = self.sigillo(&[args, &["--json"]].concat());
+        assert_eq!(code(&output), 0, "{args:?}: {}{}", stdout(&output), stderr(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Addresses of the demo accounts.
+    pub fn accounts(&self) -> [String; 2] {
+        let demo: Value = serde_json::from_slice(&fs::read(self.data.join("demo.json")).unwrap()).unwrap();
+        [0, 1].map(|n| demo["accounts"][n]["address"].as_str().unwrap().to_owned())
+    }
+
+    /// The list of a mailbox.
+    pub fn list(&self, account: &str) -> Vec<Value> {
+        self.json(&["mailbox", "list", account]).as_array().unwrap().clone()
+    }
+
+    /// The path that doors.json names.
+    pub fn path(&self, name: &str) -> String {
+        let doors: Value = serde_json::from_slice(&fs::read(self.data.join("doors.json")).unwrap()).unwrap();
+        doors[name].as_str().unwrap().to_owned()
+    }
+
+    /// Writes a letter beside the data and gives its path.
+    pub fn file(&self, name: &str, octets: impl AsRef<[u8]>) -> String {
+        let path = self.data.with_file_name(name);
+        fs::write(&path, octets).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        // Both fail once it has ended, which is what we want.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How many entries have this kind.
+pub fn count(list: &[Value], kind: &str) -> usize {
+    list.iter().filter(|entry| entry["kind"] == kind).count()
+}
