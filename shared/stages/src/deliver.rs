@@ -25,8 +25,8 @@ const RACES_MAX: usize = 5;
 /// How many items of a commit one filing takes at most: its row, message, dedupe row, act, recipient, two entries.
 const FILING_ITEMS_MAX: usize = 8;
 
-/// Filings of one commit.
-const FILINGS_MAX: usize = (Commit::ITEMS_MAX - 4) / FILING_ITEMS_MAX;
+/// Filings that are read at a time; receipts of so many fit into one commit.
+const FILINGS_MAX: usize = 24;
 
 /// Puts messages into one mailbox, in this order. One result for each filing: what is done already is success.
 pub async fn batch(rim: &Rim, mailbox: &MailboxId, filings: &[RowKey]) -> Vec<Result<(), StageError>> {
@@ -84,7 +84,8 @@ async fn attempt_chunk(
     // 3. Each filing into the draft. Its blob is in place before the commit: power fails in between, and there is a
     //    blob that no row names, which the next run finds.
     for found in open {
-        if desk.draft.bytes() > ROOM_BYTES {
+        let is_full = desk.draft.items() + FILING_ITEMS_MAX >= Commit::ITEMS_MAX;
+        if is_full || desk.draft.bytes() > ROOM_BYTES {
             desk.commit(rim).await?;
             desk = Desk::read(rim, mailbox, look).await?;
         }
@@ -139,6 +140,9 @@ impl Desk {
     async fn other(&mut self, rim: &Rim, row: &FilingRow) -> Result<Filed, StageError> {
         let folder = self.folder_of(rim, row).await?;
         let filed = self.put(rim, row, folder).await?;
+        if filed == Filed::Before {
+            return Ok(filed);
+        }
         let disc = format!("{}#{}", row.name, self.mailbox);
         let entry = LogEntry::new(row.about.clone(), side(row), Event::Filed, disc, self.at)
             .message(&row.summary.message_id)

@@ -164,7 +164,7 @@ async fn record(rim: &Rim, act: &ActRow, draft: &mut Draft) -> Result<(), StageE
             origin::record_take_charge(rim, draft, pec_id, recipients, at).await
         }
         Next::RecordVirus { pec_id, recipient, virus } => {
-            origin::record_virus(rim, draft, pec_id, recipient, virus, at).await
+            origin::record_virus(rim, draft, pec_id, recipient, virus, at, &act.key.blob_name()).await
         }
         Next::File { .. } | Next::Send { .. } | Next::Nothing => Ok(()),
     }

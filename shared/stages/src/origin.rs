@@ -98,7 +98,7 @@ pub(crate) async fn record_take_charge(
 }
 
 /// A verified virus notice (M9) about a recipient: settles it and makes the notice to the sender (M10, RFC 6109
-/// §3.2.4). Too late, it is logged only: the sender has been told already.
+/// §3.2.4). Too late, it is logged only, under its cause: the sender has been told already.
 pub(crate) async fn record_virus(
     rim: &Rim,
     draft: &mut Draft,
@@ -106,6 +106,7 @@ pub(crate) async fn record_virus(
     recipient: &Address,
     virus: &str,
     received_at: Instant,
+    cause: &str,
 ) -> Result<(), StageError> {
     let (Some(head), Some(mut found)) =
         (head(rim, pec_id).await?, rim.read(&OriginRecipient::key_of(pec_id, recipient)).await?)
@@ -117,8 +118,7 @@ pub(crate) async fn record_virus(
     let provider = desk.environment.provider_name.clone();
     let about = About::letter(&head.letter, &provider, &provider).of([recipient]);
     if !settle(draft, &mut found, Outcome::Virus, received_at)? {
-        let disc = format!("virus#{}", recipient.key());
-        draft.append(LogEntry::new(about, Side::Origin, Event::Late, disc, desk.at).with("virus", virus));
+        draft.append(LogEntry::new(about, Side::Origin, Event::Late, cause, desk.at).with("virus", virus));
         return Ok(());
     }
     let matter = Matter::NonDeliveryVirus { recipient: recipient.clone(), virus: virus.to_owned() };

@@ -1,5 +1,7 @@
 //! The second half of a large letter's commit: its rows get their debts, in idempotent chunks (design §4).
 
+use std::collections::HashSet;
+
 use pec::RecipientKind;
 
 use crate::{
@@ -74,12 +76,18 @@ async fn letter_to_ours(rim: &Rim, key: &RowKey) -> Result<(), StageError> {
     let at = head.value.received_at;
     let mut chunks = Chunks { rim, draft: Draft::new() };
     let filings: Vec<Found<FilingRow>> = rim.all(Table::Letters, &key.pk, "file#").await?;
-    for found in filings.iter().filter(|f| f.debt.is_none() && f.value.filed.is_none()) {
+    let notices: Vec<Found<ActRow>> = rim.all(Table::Letters, &key.pk, "act#virus-detection#").await?;
+    // A run that found no virus may have laid a filing before the run that found one committed: never both.
+    let filed: HashSet<&str> =
+        filings.iter().filter(|f| stands(f)).map(|f| f.value.discriminator.as_str()).collect();
+    let infected: HashSet<&str> = notices.iter().map(|n| n.value.key.discriminator.as_str()).collect();
+    for found in filings.iter().filter(|f| !stands(f) && !infected.contains(f.value.discriminator.as_str())) {
         chunks.draft.replace(found.version, &found.value, Some(issue::filing_debt(&found.value, at)))?;
         chunks.flush_when_full().await?;
     }
-    let notices: Vec<Found<ActRow>> = rim.all(Table::Letters, &key.pk, "act#virus-detection#").await?;
-    for found in notices.iter().filter(|f| f.debt.is_none() && f.value.issued.is_none()) {
+    let owing = |n: &&Found<ActRow>| n.debt.is_none() && n.value.issued.is_none();
+    for found in notices.iter().filter(owing).filter(|n| !filed.contains(n.value.key.discriminator.as_str()))
+    {
         chunks.draft.replace(found.version, &found.value, Some(acts::owed(&found.value)))?;
         chunks.flush_when_full().await?;
     }
@@ -87,6 +95,10 @@ async fn letter_to_ours(rim: &Rim, key: &RowKey) -> Result<(), StageError> {
     head.value.spread = true;
     chunks.draft.replace(head.version, &head.value, None)?;
     chunks.flush().await
+}
+
+fn stands(filing: &Found<FilingRow>) -> bool {
+    filing.debt.is_some() || filing.value.filed.is_some()
 }
 
 /// Addressees of an issued act: all of them are in its row, so their rows are made here, each once.
@@ -119,11 +131,7 @@ async fn act(rim: &Rim, key: &RowKey) -> Result<(), StageError> {
     chunks.flush().await
 }
 
-async fn there<T: Body>(
-    rim: &Rim,
-    pk: &str,
-    prefix: &str,
-) -> Result<std::collections::HashSet<String>, StageError> {
+async fn there<T: Body>(rim: &Rim, pk: &str, prefix: &str) -> Result<HashSet<String>, StageError> {
     let rows: Vec<Found<T>> = rim.all(Table::Letters, pk, prefix).await?;
     Ok(rows.into_iter().map(|f| f.value.key().sk).collect())
 }

@@ -164,10 +164,9 @@ fn break_chunked(world: &World, chunked: impl Fn(&Job) -> bool) {
 fn break_writes(before: &World, work: &Work, whole: &Evidence) -> usize {
     let (counted, whole) = (Tap::counting(), whole.outline());
     exec::run(perform(&counted.on(before.fork().rim()), work)).unwrap().unwrap();
-    let writes =
-        |(_, call): &(usize, &str)| !call.starts_with("facts.get") && !call.starts_with("facts.query");
+    let is_write = |call: &str| ["facts.commit", "queue.send", "blobs."].iter().any(|w| call.starts_with(w));
     let mut broken = 0;
-    for (n, call) in counted.calls().into_iter().enumerate().filter(writes) {
+    for (n, call) in counted.calls().into_iter().enumerate().filter(|(_, call)| is_write(call)) {
         for fault in Fault::ALL {
             let world = before.fork();
             let _ = exec::run(perform(&Tap::breaking(n, fault).on(world.rim()), work));

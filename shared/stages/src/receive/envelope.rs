@@ -1,10 +1,10 @@
 //! Outcome A: a valid transport envelope is taken in charge and goes to the mailboxes, or meets the virus rule
 //! (RFC 6109 §2.2.2, §3.2.1, §3.2.3; spec 5.3-5.5).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use pec::{
-    Address, Kind, Letter,
+    Address, Instant, Kind, Letter,
     document::{Matter, ReceiptForm},
     original,
     reception::{CheckLine, Origin, ReceivedEnvelope},
@@ -21,12 +21,12 @@ use crate::{
     ids::{MailboxId, Partition, blob_name},
     issue,
     lay::{self, ROOM},
-    log::{About, Event},
+    log::{About, Event, LogEntry},
     origin as origin_side,
     ports::{Debt, Table},
     registry::Environment,
     rim::{Body, Draft, Found, typed},
-    rows::{ActRow, Certifies, DestinationHead, FilingRow, Next, Summary},
+    rows::{ActKey, ActRow, Certifies, DestinationHead, FilingRow, Next, Summary},
 };
 
 /// Italian reason for M8: more than our rows can hold (DM 2005 art. 12 (1): a provider has its limits).
@@ -37,6 +37,7 @@ struct Letters<'a> {
     partition: Partition,
     origin: &'a Origin,
     letter: &'a Letter,
+    form: ReceiptForm,
     /// The mailbox that sent it, when it is ours.
     own_sender: Option<MailboxId>,
 }
@@ -64,93 +65,100 @@ impl Incoming {
         let partition = Partition::destination(&origin.record, &letter.pec_id, &self.sha256);
         let known = Known::read(rim, &partition).await?;
         let own_sender = own_sender(rim, &origin, &letter, &addressed).await?;
-        let letters = Letters { partition: partition.clone(), origin: &origin, letter: &letter, own_sender };
+        let letters =
+            Letters { partition: partition.clone(), origin: &origin, letter: &letter, form, own_sender };
 
-        // 2. Take-charge: one per transaction and environment (spec 5.4), whatever the scanner says (spec 5.5).
-        let mut receipts = Vec::new();
-        for (environment, recipients) in addressed::by_environment(&addressed) {
-            let desk = Desk::of(rim, (*environment).clone(), self.at)?;
-            let receipt = letters.take_charge(rim, &desk, recipients);
-            if !known.acts.contains(&receipt.key.row().sk) {
-                receipts.push(receipt);
-            }
+        // 2. What is new of it. Infected: under lock before the commit that says so.
+        if virus.is_some() {
+            self.lock_away(rim).await?;
         }
-
-        // 3. What each recipient gets: the letter, or a virus notice to its sender's provider.
-        let (filings, notices) = match &virus {
-            None => (self.filings(&letters, form, &addressed), Vec::new()),
-            Some(virus) => {
-                self.lock_away(rim).await?;
-                (Vec::new(), letters.virus_notices(rim, &addressed, virus, self.at)?)
-            }
-        };
-        let filings: Vec<FilingRow> = filings
-            .into_iter()
-            .filter(|f| !known.filings.get(&f.key().sk).is_some_and(|w| w.stands))
-            .collect();
-        let notices: Vec<ActRow> =
-            notices.into_iter().filter(|n| !known.acts.contains(&n.key.row().sk)).collect();
-
-        // 4. Nothing new at all: the sender's provider did not hear our answer and sent it again.
+        let news = self.news(rim, &letters, &known, &addressed, virus.as_deref())?;
+        let provider = &origin.provider_name;
+        let about = About::letter(&letter, provider, provider).of(addressed.iter().map(|a| &a.address));
         let mut draft = Draft::new();
-        let about = |issuer: &str| {
-            About::letter(&letter, &origin.provider_name, issuer).of(addressed.iter().map(|a| &a.address))
-        };
-        if receipts.is_empty() && filings.is_empty() && notices.is_empty() {
-            draft.append(self.entry(about(&origin.provider_name), Event::Duplicate, checks));
+
+        // 3. Nothing: the sender's provider did not hear our answer and sent it again.
+        if news.is_empty() {
+            draft.append(self.entry(about, Event::Duplicate, checks));
             self.close(&mut draft, "duplicate", Some(partition), Some(bracketed(&letter)))?;
             return rim.commit(draft).await;
         }
 
-        // 5. Many recipients: their rows first, without debts. Power fails in between: rows that owe nothing, which
+        // 4. Many recipients: their rows first, without debts. Power fails in between: rows that owe nothing, which
         //    the next run takes over.
-        let laid = filings.iter().filter(|f| known.filings.contains_key(&f.key().sk)).count() > 0;
-        let bytes = notices.len() * (500 + 4 * letter.recipients.len() * 60);
-        let fits = filings.len() + notices.len() <= ROOM && bytes < lay::ROOM_BYTES && !laid;
+        let fits = news.fits(&known);
         if !fits {
-            lay::lay(rim, "file#", &filings, |f| f.filed.is_some()).await?;
-            lay::lay(rim, "act#virus-detection#", &notices, |n| n.issued.is_some()).await?;
+            lay::lay(rim, "file#", &news.filings, |f| f.filed.is_some()).await?;
+            lay::lay(rim, "act#virus-detection#", &news.notices, |n| n.issued.is_some()).await?;
         }
 
-        // 6. One commit: reception, take-charge owed, filings or notices owed.
-        draft.append(self.entry(about(&origin.provider_name), Event::Received, checks));
-        for receipt in &receipts {
-            let Matter::TakeCharge { received } = &receipt.document.matter else { continue };
-            let about = About::letter(&letter, &origin.provider_name, &receipt.document.issuer.provider_name);
-            let mut entry = self.entry(about.of(received), Event::TakenInCharge, &[]);
-            entry.discriminator = format!("{}#{}", self.id, receipt.key.discriminator);
-            draft.append(entry.message(&receipt.document.message_id));
+        // 5. One commit: reception, take-charge owed, filings or notices owed, or the spread that makes them so.
+        draft.append(self.entry(about.clone(), Event::Received, checks));
+        if let Some(virus) = &virus {
+            draft.append(self.virus_entry(rim, about, virus, checks));
+        }
+        for receipt in &news.receipts {
+            draft.append(self.taken_in_charge(&letters, receipt));
             draft.insert(receipt, Some(acts::owed(receipt)))?;
         }
-        if let Some(virus) = &virus {
-            draft.append(self.virus_entry(rim, about(&origin.provider_name), virus, checks));
-        }
         if fits {
-            for filing in &filings {
-                draft.insert(filing, Some(issue::filing_debt(filing, self.at)))?;
-            }
-            for notice in &notices {
-                draft.insert(notice, Some(acts::owed(notice)))?;
-            }
+            news.into_draft(&mut draft, self.at)?;
         }
-        let head = DestinationHead {
-            partition: partition.clone(),
-            origin: origin.clone(),
-            letter: letter.clone(),
-            form,
-            envelope: self.blob.clone(),
-            envelope_sha256: self.sha256.clone(),
-            received_at: self.at,
-            spread: fits,
-            own_sender: letters.own_sender.clone(),
-        };
-        known.head_into(&mut draft, head)?;
+        known.head_into(&mut draft, self.head(&letters, fits))?;
         self.close(&mut draft, "envelope", Some(partition), Some(bracketed(&letter)))?;
         rim.commit(draft).await
     }
 
+    /// Take-charge: one per transaction and environment (spec 5.4), whatever the scanner says (spec 5.5). For each
+    /// recipient that nothing was done for yet: the letter, or a virus notice to its sender's provider.
+    fn news(
+        &self,
+        rim: &Rim,
+        letters: &Letters<'_>,
+        known: &Known,
+        addressed: &[Addressed],
+        virus: Option<&str>,
+    ) -> Result<News, StageError> {
+        let mut receipts = Vec::new();
+        for (environment, recipients) in addressed::by_environment(addressed) {
+            let desk = Desk::of(rim, (*environment).clone(), self.at)?;
+            let receipt = letters.take_charge(rim, &desk, recipients);
+            if !known.stands(&receipt.key.row().sk) {
+                receipts.push(receipt);
+            }
+        }
+        let open: Vec<&Addressed> =
+            addressed.iter().filter(|a| !known.is_served(letters, &a.address)).collect();
+        let (filings, notices) = match virus {
+            None => (self.filings(letters, &open), Vec::new()),
+            Some(virus) => (Vec::new(), letters.virus_notices(rim, &open, virus, self.at)?),
+        };
+        Ok(News { receipts, filings, notices })
+    }
+
+    fn taken_in_charge(&self, letters: &Letters<'_>, receipt: &ActRow) -> LogEntry {
+        let mut entry = self.entry(acts::about(receipt), Event::TakenInCharge, &[]);
+        entry.sending_provider.clone_from(&letters.origin.provider_name);
+        entry.discriminator = format!("{}#{}", self.id, receipt.key.discriminator);
+        entry.message(&receipt.document.message_id)
+    }
+
+    fn head(&self, letters: &Letters<'_>, spread: bool) -> DestinationHead {
+        DestinationHead {
+            partition: letters.partition.clone(),
+            origin: letters.origin.clone(),
+            letter: letters.letter.clone(),
+            form: letters.form,
+            envelope: self.blob.clone(),
+            envelope_sha256: self.sha256.clone(),
+            received_at: self.at,
+            spread,
+            own_sender: letters.own_sender.clone(),
+        }
+    }
+
     /// One filing for each recipient: the envelope as it is (RFC 6109 §2.2.3).
-    fn filings(&self, letters: &Letters<'_>, form: ReceiptForm, addressed: &[Addressed]) -> Vec<FilingRow> {
+    fn filings(&self, letters: &Letters<'_>, addressed: &[&Addressed]) -> Vec<FilingRow> {
         let letter = letters.letter;
         let summary = Summary {
             kind: Some(Kind::TransportEnvelope),
@@ -161,7 +169,7 @@ impl Incoming {
             size_bytes: self.bytes.len() as u64,
             at: self.at,
         };
-        let filing = |one: &Addressed| FilingRow {
+        let filing = |one: &&Addressed| FilingRow {
             partition: letters.partition.clone(),
             discriminator: one.address.key(),
             mailbox: one.mailbox.as_ref().map(|m| m.id.clone()),
@@ -171,7 +179,7 @@ impl Incoming {
             certifies: Some(Certifies {
                 head: letters.partition.clone(),
                 recipient: one.address.clone(),
-                form_due: original::form_due(form, original::role(&self.bytes, &one.address)),
+                form_due: original::form_due(letters.form, original::role(&self.bytes, &one.address)),
                 environment: one.environment.id.clone(),
             }),
             address: Some(one.address.clone()),
@@ -207,9 +215,9 @@ impl Letters<'_> {
     fn virus_notices(
         &self,
         rim: &Rim,
-        addressed: &[Addressed],
+        addressed: &[&Addressed],
         virus: &str,
-        at: pec::Instant,
+        at: Instant,
     ) -> Result<Vec<ActRow>, StageError> {
         let mut desks: HashMap<String, Desk> = HashMap::new();
         let mut notices = Vec::with_capacity(addressed.len());
@@ -247,23 +255,52 @@ impl Letters<'_> {
     }
 }
 
-/// What an earlier reception of the same envelope left.
-struct Known {
-    head: Option<Found<DestinationHead>>,
-    filings: HashMap<String, Was>,
-    acts: HashSet<String>,
+/// What one reception adds.
+struct News {
+    receipts: Vec<ActRow>,
+    filings: Vec<FilingRow>,
+    notices: Vec<ActRow>,
 }
 
-/// A filing that is there.
-struct Was {
-    /// It owes its work or has done it; otherwise it was laid by a run that did not come to its commit.
-    stands: bool,
+impl News {
+    fn is_empty(&self) -> bool {
+        self.receipts.is_empty() && self.filings.is_empty() && self.notices.is_empty()
+    }
+
+    /// Whether all of it goes into one commit: few rows, none of them laid before, no large letter many times.
+    fn fits(&self, known: &Known) -> bool {
+        let letter = self.notices.first().map_or(0, |n| n.document.letter.recipients.len());
+        let bytes = self.notices.len() * (2_000 + 100 * letter);
+        let is_laid = |sk: String| known.rows.contains_key(&sk);
+        self.filings.len() + self.notices.len() <= ROOM
+            && bytes < lay::ROOM_BYTES
+            && !self.filings.iter().any(|f| is_laid(f.key().sk))
+            && !self.notices.iter().any(|n| is_laid(n.key.row().sk))
+    }
+
+    fn into_draft(self, draft: &mut Draft, at: Instant) -> Result<(), StageError> {
+        for filing in &self.filings {
+            draft.insert(filing, Some(issue::filing_debt(filing, at)))?;
+        }
+        for notice in &self.notices {
+            draft.insert(notice, Some(acts::owed(notice)))?;
+        }
+        Ok(())
+    }
+}
+
+/// What earlier receptions of the same envelope left.
+struct Known {
+    head: Option<Found<DestinationHead>>,
+    /// Filings and acts by `sk`: whether they owe their work or have done it. The others were laid by a run that did
+    /// not come to its commit.
+    rows: HashMap<String, bool>,
 }
 
 impl Known {
     /// One query: head, filings and acts are one partition.
     async fn read(rim: &Rim, partition: &Partition) -> Result<Self, StageError> {
-        let mut known = Self { head: None, filings: HashMap::new(), acts: HashSet::new() };
+        let mut known = Self { head: None, rows: HashMap::new() };
         let mut after = None;
         loop {
             let page = rim.facts.query(Table::Letters, partition.as_str(), "", after.as_deref(), 200).await?;
@@ -274,12 +311,10 @@ impl Known {
                     known.head = Some(typed(stored)?);
                 } else if sk.starts_with("file#") {
                     let row: Found<FilingRow> = typed(stored)?;
-                    known.filings.insert(sk, Was { stands: owes || row.value.filed.is_some() });
+                    known.rows.insert(sk, owes || row.value.filed.is_some());
                 } else if sk.starts_with("act#") {
                     let row: Found<ActRow> = typed(stored)?;
-                    if owes || row.value.issued.is_some() {
-                        known.acts.insert(sk);
-                    }
+                    known.rows.insert(sk, owes || row.value.issued.is_some());
                 }
             }
             after = page.next;
@@ -287,6 +322,21 @@ impl Known {
                 return Ok(known);
             }
         }
+    }
+
+    fn stands(&self, sk: &str) -> bool {
+        self.rows.get(sk).copied().unwrap_or(false)
+    }
+
+    /// Whether a recipient has got the letter or its virus notice: never both, whatever the scanner says next time.
+    fn is_served(&self, letters: &Letters<'_>, recipient: &Address) -> bool {
+        let notice = ActKey {
+            partition: letters.partition.clone(),
+            kind: Kind::VirusDetection,
+            discriminator: recipient.key(),
+        };
+        let filing = FilingRow::key_of(&letters.partition, &recipient.key());
+        self.stands(&filing.sk) || self.stands(&notice.row().sk)
     }
 
     /// The head: made once. Later receptions condition on it, and may make it owe a spread (again).

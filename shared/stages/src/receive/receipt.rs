@@ -134,15 +134,19 @@ impl Incoming {
                 draft.append(entry(about(recipients), Event::TakeChargeRecorded));
                 origin::record_take_charge(rim, &mut draft, pec_id, recipients, self.received_at).await?;
             }
-            Effect::Virus(recipient, name) => {
+            Effect::Virus(recipient, virus_name) => {
                 // RFC 6109 §2.2.2: the sender's provider looks why its own scanner missed it.
                 tracing::error!(incoming = %self.id, "another provider found a virus in a letter of ours");
                 let again = rescan(rim, &head).await?;
                 let found = entry(about(std::slice::from_ref(recipient)), Event::VirusFound);
                 draft.append(
-                    found.with("virus", name).with("scanner", rim.scanner.version()).with("new-scan", again),
+                    found
+                        .with("virus", virus_name)
+                        .with("scanner", rim.scanner.version())
+                        .with("new-scan", again),
                 );
-                origin::record_virus(rim, &mut draft, pec_id, recipient, name, self.received_at).await?;
+                origin::record_virus(rim, &mut draft, pec_id, recipient, virus_name, self.received_at, &name)
+                    .await?;
             }
             Effect::Final(recipient, outcome) => {
                 let found = rim.read::<OriginRecipient>(&OriginRecipient::key_of(pec_id, recipient)).await?;
