@@ -116,6 +116,7 @@ impl Segments {
             shared: Arc::clone(&shared),
             sizes,
             active: found.active,
+            broken: None,
             newest: found.newest,
             index: Arc::clone(&index),
         };

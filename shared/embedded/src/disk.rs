@@ -44,7 +44,7 @@ pub trait Disk: Send + Sync {
     /// Makes the names in a folder durable.
     ///
     /// # Errors
-    /// What the disk says. What was not durable before may then be lost.
+    /// What the disk says. A later success is good for all names.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 }
 

@@ -14,6 +14,9 @@ use crate::disk::{Disk, DiskFile};
 /// Keys that go into the index at once.
 const BATCH_KEYS: usize = 8192;
 
+/// Bytes that are written again in one go.
+const PIECE_BYTES: usize = 1 << 20;
+
 /// What a start found.
 pub(super) struct Found {
     /// The segment to go on with.
@@ -40,8 +43,8 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path, index: &mut Index) -> io::Res
     let mut active = None;
     for number in numbers.into_iter().filter(|&n| n >= mark.segment) {
         let file = disk.open(&segments.join(format!("{number:016x}")))?;
-        file.sync()?;
         let from = if number == mark.segment { mark.offset } else { 0 };
+        rewrite(file.as_ref(), from)?;
         let end = replay(file.as_ref(), number, from, index)?;
         if number == newest {
             cut(file.as_ref(), number, end)?;
@@ -52,6 +55,22 @@ pub(super) fn recover(disk: &dyn Disk, dir: &Path, index: &mut Index) -> io::Res
     let next_file = drop_nameless_files(disk, &files, index)?;
     // 4. A number is used once, also if the index knows more of it than the disk.
     Ok(Found { active, newest: newest.max(mark.segment), next_file })
+}
+
+/// Makes durable what can be read from an offset on. To sync is not enough: where a sync failed in an earlier life, the
+/// page cache may hold what the disk does not, and hold it for clean. So it is written again, which takes nothing from
+/// what is there already.
+fn rewrite(file: &dyn DiskFile, from: u64) -> io::Result<()> {
+    let (size, mut at) = (file.size()?, from);
+    let mut piece = vec![0; PIECE_BYTES];
+    while at < size {
+        let len = usize::try_from(size - at).unwrap_or(usize::MAX).min(PIECE_BYTES);
+        let piece = piece.get_mut(..len).unwrap_or_default();
+        file.read_at(piece, at)?;
+        file.write_at(piece, at)?;
+        at += len as u64;
+    }
+    file.sync()
 }
 
 /// Puts the records from an offset on into the index, and answers where they end.

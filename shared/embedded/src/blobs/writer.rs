@@ -89,9 +89,12 @@ pub(super) struct Active {
 pub(super) struct Writer {
     pub shared: Arc<Shared>,
     pub sizes: Sizes,
-    /// `None` at the start and after a failure: the next group begins a new segment. What a failed write or fsync left
-    /// in the old one was never answered, and no later success of an fsync is taken for it.
+    /// `None` after a failure: the next group begins a new segment, since no later success of an fsync is taken for a
+    /// failed one.
     pub active: Option<Active>,
+    /// The segment in which a write or fsync failed. Before anything else is written, what was not answered is cut off
+    /// it: a start must not find a record that this life took for not written.
+    pub broken: Option<Active>,
     /// The number of the newest segment.
     pub newest: u64,
     pub index: Arc<Group<super::Errand>>,
@@ -110,7 +113,9 @@ impl Writer {
                 }
                 Err(error) => {
                     tracing::error!(error = %error, puts = answers.len(), "a group of blobs was not written");
-                    self.active = None;
+                    self.broken = self.broken.take().or(self.active.take());
+                    // At once, if it can be done; else before the next group.
+                    let _ = self.mend();
                     let copy = || io::Error::new(error.kind(), error.to_string());
                     answers.into_iter().for_each(|a| drop(a.send(Err(copy()))));
                 }
@@ -125,6 +130,7 @@ impl Writer {
         }
         let puts = group.len();
         let shared = Arc::clone(&self.shared);
+        self.mend()?;
         let active = self.active()?;
         let mut draft = Draft::new(&shared, active);
         let became = group.into_iter().map(|what| draft.change(what)).collect::<io::Result<Vec<_>>>()?;
@@ -143,6 +149,16 @@ impl Writer {
             self.index.ask(super::Errand::Flush(None));
         }
         Ok(became)
+    }
+
+    /// Cuts off what a failure left.
+    fn mend(&mut self) -> io::Result<()> {
+        if let Some(broken) = &self.broken {
+            broken.file.set_size(broken.end)?;
+            broken.file.sync()?;
+            self.broken = None;
+        }
+        Ok(())
     }
 
     /// The segment that grows; a new one if there is none or it is full.

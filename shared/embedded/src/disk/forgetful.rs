@@ -41,9 +41,11 @@ enum Trouble {
     None,
     /// The power goes while this change is made.
     CutAt(u64),
+    /// The process ends before this change.
+    KillAt(u64),
     /// This change fails, the next one does not.
     FailAt(u64),
-    /// The power is gone.
+    /// The power is gone, or the process.
     Dark,
 }
 
@@ -55,20 +57,28 @@ struct Content {
 }
 
 enum Change {
-    Write { at: usize, bytes: Vec<u8> },
+    Write {
+        at: usize,
+        bytes: Vec<u8>,
+        /// Which sectors of it got lost; empty if none did.
+        lost: Vec<bool>,
+    },
     Size(usize),
 }
 
 impl Content {
     fn apply(bytes: &mut Vec<u8>, change: &Change) {
         match change {
-            Change::Write { at, bytes: new } => {
+            Change::Write { at, bytes: new, lost } => {
                 let end = at + new.len();
                 if bytes.len() < end {
                     bytes.resize(end, 0);
                 }
-                if let Some(there) = bytes.get_mut(*at..end) {
-                    there.copy_from_slice(new);
+                let there = bytes.get_mut(*at..end).unwrap_or_default();
+                for (number, (old, new)) in there.chunks_mut(SECTOR).zip(new.chunks(SECTOR)).enumerate() {
+                    if !lost.get(number).is_some_and(|lost| *lost) {
+                        old.copy_from_slice(new);
+                    }
                 }
             }
             Change::Size(size) => bytes.resize(*size, 0),
@@ -104,6 +114,19 @@ impl ForgetfulDisk {
         self.state().trouble = Trouble::CutAt(change);
     }
 
+    /// The process is killed when it makes the change with this number: that is not done, and nothing works until
+    /// [`ForgetfulDisk::restart`].
+    pub fn kill_at(&self, change: u64) {
+        self.state().trouble = Trouble::KillAt(change);
+    }
+
+    /// A new process after a killed one: nothing is lost that the old one wrote, and nothing more is durable.
+    pub fn restart(&self) {
+        let mut state = self.state();
+        state.life += 1;
+        state.trouble = Trouble::None;
+    }
+
     /// The change with this number fails, in part done, and those after it work again.
     pub fn fail_at(&self, change: u64) {
         self.state().trouble = Trouble::FailAt(change);
@@ -115,7 +138,7 @@ impl ForgetfulDisk {
         self.state().changes
     }
 
-    /// Whether the power went.
+    /// Whether the power went, or the process.
     #[must_use]
     pub fn is_dark(&self) -> bool {
         self.state().trouble == Trouble::Dark
@@ -170,18 +193,14 @@ impl State {
         match (self.dice(4), change) {
             (0, _) => None,
             (1, whole) => Some(whole),
-            (2, Change::Write { at, mut bytes }) => {
+            (2, Change::Write { at, mut bytes, .. }) => {
                 bytes.truncate(usize::try_from(self.dice(bytes.len() as u64 + 1)).unwrap_or(0));
-                Some(Change::Write { at, bytes })
+                Some(Change::Write { at, bytes, lost: Vec::new() })
             }
-            // Sectors get lost one by one; the file has its new size, with zeros where nothing was written.
-            (_, Change::Write { at, mut bytes }) => {
-                for sector in bytes.chunks_mut(SECTOR) {
-                    if self.dice(2) == 0 {
-                        sector.fill(0);
-                    }
-                }
-                Some(Change::Write { at, bytes })
+            // Sectors get lost one by one: what was there stays, and zeros where nothing was.
+            (_, Change::Write { at, bytes, .. }) => {
+                let lost = bytes.chunks(SECTOR).map(|_| self.dice(2) == 0).collect();
+                Some(Change::Write { at, bytes, lost })
             }
             (_, size) => Some(size),
         }
@@ -192,6 +211,10 @@ impl State {
         let number = self.changes;
         match self.trouble {
             Trouble::Dark => return Err(dark()),
+            Trouble::KillAt(at) if at <= number => {
+                self.trouble = Trouble::Dark;
+                return Err(dark());
+            }
             Trouble::CutAt(at) if at <= number => self.trouble = Trouble::Dark,
             Trouble::FailAt(at) if at <= number => self.trouble = Trouble::None,
             _ => {
@@ -315,9 +338,11 @@ impl Disk for ForgetfulDisk {
             std::mem::take(&mut state.loose_names).into_iter().partition(|p| p.parent() == Some(path));
         state.loose_names = others;
         for name in mine {
-            // A sync that fails has done some of its work and forgets the rest.
+            // A sync that fails has done some of its work; folders are journaled, so a later one can do the rest.
             if whole || state.dice(2) == 0 {
                 state.make_durable(&name);
+            } else {
+                state.loose_names.push(name);
             }
         }
         if whole { Ok(()) } else { Err(failed()) }
@@ -340,7 +365,7 @@ impl ForgetfulFile {
 impl DiskFile for ForgetfulFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let at = usize::try_from(offset).map_err(io::Error::other)?;
-        self.state()?.change(self.file, Change::Write { at, bytes: bytes.to_vec() })
+        self.state()?.change(self.file, Change::Write { at, bytes: bytes.to_vec(), lost: Vec::new() })
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
