@@ -60,6 +60,16 @@ impl Step {
         tap.calls()
     }
 
+    /// The work in a few words.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.work {
+            Work::Submit(_) => "a submission".to_owned(),
+            Work::Arrive(_) => "an arrival".to_owned(),
+            work => format!("{work:?}"),
+        }
+    }
+
     /// Whether it is a door's: what a client was not promised may be lost.
     #[must_use]
     pub fn is_at_a_door(&self) -> bool {

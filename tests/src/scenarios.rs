@@ -212,7 +212,10 @@ static INFECTED_ENVELOPE: LazyLock<Arrival> = LazyLock::new(|| envelope_from_bet
 fn envelope_from_beta(text: &str) -> Arrival {
     let (to, cc) = ([ALFA.user("destinatario")], [ALFA.user("copia")]);
     let raw = message(&BETA.user("mittente"), &to, &cc, text);
-    let letter = submission(&BETA, to.into_iter().chain(cc).collect(), raw);
+    envelope_of_beta(submission(&BETA, to.into_iter().chain(cc).collect(), raw))
+}
+
+fn envelope_of_beta(letter: Submission) -> Arrival {
     let beta = World::of(&BETA).scanning(ScannerKind::Blind).with(0, submit(letter));
     while let Some(work) = beta.next_work() {
         if matches!(work, Work::Hints) {
@@ -264,6 +267,30 @@ pub fn ordinary_mail() -> World {
     let to = [ALFA.user("aperta"), ALFA.user("destinatario")];
     let raw = message(&from, &to, &[], "Buongiorno.");
     World::of(&ALFA).with(0, arrive(arrival(Some(from), to.to_vec(), raw)))
+}
+
+// ------------------------------------------------------------------------- large ones, not in `ALL`
+
+/// How many recipients a large letter has: more than one commit takes.
+pub const MANY: usize = 100;
+
+/// One own recipient, and many ordinary ones, each of another domain.
+#[must_use]
+pub fn many_destinations() -> World {
+    let cc: Vec<Address> = (0..MANY).map(|n| address(&format!("utente@posta{n}.example"))).collect();
+    World::of(&ALFA).with(0, submit(letter(&ALFA, &[ALFA.user("destinatario")], &cc)))
+}
+
+/// An envelope of another provider to many addresses of ours, all but one of which are not there.
+#[must_use]
+pub fn many_filings() -> World {
+    static MANY_ENVELOPE: LazyLock<Arrival> = LazyLock::new(|| {
+        let to: Vec<Address> = (0..MANY).map(|n| ALFA.user(&format!("ignoto{n}"))).collect();
+        let to: Vec<Address> = std::iter::once(ALFA.user("destinatario")).chain(to).collect();
+        let raw = message(&BETA.user("mittente"), &to, &[], "Buongiorno.");
+        envelope_of_beta(submission(&BETA, to, raw))
+    });
+    World::of(&ALFA).with(0, arrive(MANY_ENVELOPE.clone()))
 }
 
 // ------------------------------------------------------------------------- for jobs that compete, not in `ALL`

@@ -159,3 +159,27 @@ fn the_same_envelope_twice_at_once() {
         assert_eq!(evidence.acts_of(Kind::Delivery).len(), 2);
     }
 }
+
+/// The take-charge receipt to ourselves is recorded while the letter is delivered: both write the recipient's row.
+#[test]
+fn take_charge_and_delivery() {
+    let world = scenarios::one_own_recipient();
+    let certify = until(&world, |job| matches!(job, Job::Certify { act } if act.sk.contains("take-charge")));
+    let deliver =
+        until(&world, |job| matches!(job, Job::Deliver { mailbox, .. } if mailbox.0 == "m-destinatario"));
+    for evidence in ends(&world, &certify, &deliver) {
+        assert_eq!(outcome(&evidence), Outcome::Delivered);
+        assert_eq!(evidence.logged(Event::TakeChargeRecorded).len(), 1);
+    }
+}
+
+/// The envelope is still being handed over while its delivery receipt comes in: nothing is undone.
+#[test]
+fn a_dispatch_and_the_receipt_for_it() {
+    let world = scenarios::receipt_twice_at_once();
+    let dispatch = until(&world, |job| matches!(job, Job::Dispatch { .. }));
+    let receive = until(&world, |job| matches!(job, Job::Receive { .. }));
+    for evidence in ends(&world, &dispatch, &receive) {
+        assert_eq!(outcome(&evidence), Outcome::Delivered);
+    }
+}

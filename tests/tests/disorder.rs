@@ -3,13 +3,11 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-use pec::Instant;
 use sigillo_tests::{
     journey::Journey,
     scenarios,
     world::{SWEEP_AFTER_S, Work, World},
 };
-use stages::Job;
 
 /// Orders that each scenario is run in.
 const SEEDS: u64 = 20;
@@ -64,7 +62,7 @@ fn without_any_hint_watch_brings_every_letter_home() {
         let world = scenario();
         loop {
             // Others answer what we have sent: nothing comes in while something else is owed.
-            while let Some(due) = earliest(&world) {
+            while let Some(due) = world.earliest_due() {
                 world.clock.advance_to(due);
                 watch(&world, &Work::Hints);
             }
@@ -78,12 +76,6 @@ fn without_any_hint_watch_brings_every_letter_home() {
         evidence.assert_lawful();
         evidence.outline().assert_is(&expected, name);
     }
-}
-
-/// When something is due that does not wait for others.
-fn earliest(world: &World) -> Option<Instant> {
-    let debts = world.facts.rows().into_iter().filter_map(|s| s.row.debt);
-    debts.filter(|d| !matches!(d.job, Job::Deadline { .. })).map(|d| d.due).min()
 }
 
 /// Does a piece of work. What `watch` itself hints arrives; what those jobs hint does not.

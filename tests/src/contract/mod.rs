@@ -3,7 +3,7 @@
 //! An implementation runs all of them with one line in a test file of this crate, which names an async function
 //! that makes a fresh, empty port:
 //!
-//! ```ignore
+//! ```text
 //! async fn facts() -> Fresh<dyn Facts> { Fresh::new(Arc::new(MemoryFacts::default())) }
 //! sigillo_tests::facts_contract!(facts);
 //! sigillo_tests::blobs_contract!(blobs);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry, hash_map::DefaultHasher},
-    hash::Hash,
+    hash::{Hash, Hasher},
     ops::Bound,
     sync::Mutex,
 };
@@ -17,7 +17,20 @@ use stages::{
 
 /// Byte strings by key, exactly as [`Blobs`] says.
 #[derive(Debug, Default)]
-pub struct MemoryBlobs(Mutex<BTreeMap<BlobKey, Bytes>>);
+pub struct MemoryBlobs(Mutex<State>);
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    blobs: BTreeMap<BlobKey, Bytes>,
+    /// The sum of the hashes of all blobs: a hash of the content, kept up to date.
+    content: u64,
+}
+
+fn hash_blob(key: &BlobKey, body: &Bytes) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (key, body).hash(&mut hasher);
+    hasher.finish()
+}
 
 impl MemoryBlobs {
     /// Another store with the same content, independent from here on. The bytes are shared.
@@ -29,26 +42,28 @@ impl MemoryBlobs {
     /// Every blob, in order.
     #[must_use]
     pub fn all(&self) -> BTreeMap<BlobKey, Bytes> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().unwrap().blobs.clone()
     }
 
-    /// Feeds all content to a hash.
-    pub fn hash_into(&self, hasher: &mut DefaultHasher) {
-        self.0.lock().unwrap().hash(hasher);
+    /// A hash of all content.
+    #[must_use]
+    pub fn content(&self) -> u64 {
+        self.0.lock().unwrap().content
     }
 
     fn put(&self, key: &BlobKey, body: Bytes) -> Put {
-        match self.0.lock().unwrap().entry(key.clone()) {
-            Entry::Occupied(_) => Put::Existing,
-            Entry::Vacant(free) => {
-                free.insert(body);
-                Put::New
-            }
-        }
+        let mut state = self.0.lock().unwrap();
+        let hash = hash_blob(key, &body);
+        match state.blobs.entry(key.clone()) {
+            Entry::Occupied(_) => return Put::Existing,
+            Entry::Vacant(free) => free.insert(body),
+        };
+        state.content = state.content.wrapping_add(hash);
+        Put::New
     }
 
     fn read(&self, key: &BlobKey) -> Option<Bytes> {
-        self.0.lock().unwrap().get(key).cloned()
+        self.0.lock().unwrap().blobs.get(key).cloned()
     }
 }
 
@@ -77,7 +92,10 @@ impl Blobs for MemoryBlobs {
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
-        self.0.lock().unwrap().remove(key);
+        let mut state = self.0.lock().unwrap();
+        if let Some(old) = state.blobs.remove(key) {
+            state.content = state.content.wrapping_sub(hash_blob(key, &old));
+        }
         Ok(())
     }
 
@@ -87,12 +105,12 @@ impl Blobs for MemoryBlobs {
         after: Option<&BlobKey>,
         limit: usize,
     ) -> Result<Vec<BlobKey>, BlobError> {
-        let blobs = self.0.lock().unwrap();
+        let state = self.0.lock().unwrap();
         let from = match after.filter(|a| a.as_str() >= prefix) {
             Some(after) => Bound::Excluded(after.clone()),
             None => Bound::Included(BlobKey::listed(prefix.to_owned())),
         };
-        let keys = blobs.range((from, Bound::Unbounded)).map(|(key, _)| key);
+        let keys = state.blobs.range((from, Bound::Unbounded)).map(|(key, _)| key);
         Ok(keys.take_while(|key| key.as_str().starts_with(prefix)).take(limit).cloned().collect())
     }
 }

@@ -2,16 +2,16 @@
 
 use std::{
     collections::{BTreeMap, HashSet, hash_map::DefaultHasher},
-    hash::Hash,
+    hash::{Hash, Hasher},
     ops::Bound,
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
 use pec::Instant;
 use stages::{
     log::LogEntry,
-    ports::{Commit, Committed, Facts, FactsError, Page, RowKey, StoredRow, Table, Write},
+    ports::{Commit, Committed, Debt, Facts, FactsError, Page, RowKey, StoredRow, Table, Write},
 };
 
 /// Octets of one body at most.
@@ -25,9 +25,11 @@ pub struct MemoryFacts(Mutex<State>);
 
 #[derive(Clone, Debug, Default)]
 struct State {
-    rows: BTreeMap<RowKey, StoredRow>,
+    rows: BTreeMap<RowKey, Arc<StoredRow>>,
     log: BTreeMap<String, Vec<LogEntry>>,
     appended: HashSet<(String, String)>,
+    /// The sum of the hashes of all rows and entries: a hash of the content, kept up to date.
+    content: u64,
 }
 
 impl MemoryFacts {
@@ -40,7 +42,19 @@ impl MemoryFacts {
     /// Every row, in order of table, partition, place.
     #[must_use]
     pub fn rows(&self) -> Vec<StoredRow> {
-        self.0.lock().unwrap().rows.values().cloned().collect()
+        self.0.lock().unwrap().rows.values().map(|s| s.as_ref().clone()).collect()
+    }
+
+    /// What is owed.
+    #[must_use]
+    pub fn debts(&self) -> Vec<Debt> {
+        self.0.lock().unwrap().rows.values().filter_map(|s| s.row.debt.clone()).collect()
+    }
+
+    /// Whether there is such a row.
+    #[must_use]
+    pub fn has(&self, key: &RowKey) -> bool {
+        self.0.lock().unwrap().rows.contains_key(key)
     }
 
     /// Every log entry, by PEC id in order of commit.
@@ -49,19 +63,26 @@ impl MemoryFacts {
         self.0.lock().unwrap().log.values().flatten().cloned().collect()
     }
 
-    /// Feeds all content to a hash.
-    pub fn hash_into(&self, hasher: &mut DefaultHasher) {
-        let state = self.0.lock().unwrap();
-        for (key, stored) in &state.rows {
-            key.hash(hasher);
-            stored.version.hash(hasher);
-            stored.row.body.hash(hasher);
-            format!("{:?}{:?}", stored.row.debt, stored.row.lookup).hash(hasher);
-        }
-        for entry in state.log.values().flatten() {
-            format!("{entry:?}").hash(hasher);
-        }
+    /// A hash of all content.
+    #[must_use]
+    pub fn content(&self) -> u64 {
+        self.0.lock().unwrap().content
     }
+}
+
+/// A hash of a row with all that belongs to it.
+pub(super) fn hash_row(stored: &StoredRow) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let StoredRow { row, version } = stored;
+    (&row.key, version, &row.body).hash(&mut hasher);
+    format!("{:?}{:?}", row.debt, row.lookup).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn hash_entry(entry: &LogEntry, place: usize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (place, format!("{entry:?}")).hash(&mut hasher);
+    hasher.finish()
 }
 
 impl State {
@@ -77,21 +98,30 @@ impl State {
     fn apply(&mut self, commit: Commit) {
         for write in commit.writes {
             match write {
-                Write::Insert(row) => {
-                    self.rows.insert(row.key.clone(), StoredRow { row, version: 1 });
-                }
-                Write::Replace { row, was } => {
-                    self.rows.insert(row.key.clone(), StoredRow { row, version: was + 1 });
-                }
-                Write::Delete { key, .. } => {
-                    self.rows.remove(&key);
-                }
+                Write::Insert(row) => self.put(StoredRow { row, version: 1 }),
+                Write::Replace { row, was } => self.put(StoredRow { row, version: was + 1 }),
+                Write::Delete { key, .. } => self.remove(&key),
                 Write::Check { .. } => {}
             }
         }
         for entry in commit.entries {
             self.appended.insert((entry.pec_id.clone(), entry.sk()));
-            self.log.entry(entry.pec_id.clone()).or_default().push(entry);
+            let log = self.log.entry(entry.pec_id.clone()).or_default();
+            self.content = self.content.wrapping_add(hash_entry(&entry, log.len()));
+            log.push(entry);
+        }
+    }
+
+    fn put(&mut self, stored: StoredRow) {
+        let key = stored.row.key.clone();
+        self.remove(&key);
+        self.content = self.content.wrapping_add(hash_row(&stored));
+        self.rows.insert(key, Arc::new(stored));
+    }
+
+    fn remove(&mut self, key: &RowKey) {
+        if let Some(old) = self.rows.remove(key) {
+            self.content = self.content.wrapping_sub(hash_row(&old));
         }
     }
 }
@@ -109,7 +139,7 @@ impl Facts for MemoryFacts {
     }
 
     async fn get(&self, key: &RowKey) -> Result<Option<StoredRow>, FactsError> {
-        Ok(self.0.lock().unwrap().rows.get(key).cloned())
+        Ok(self.0.lock().unwrap().rows.get(key).map(|s| s.as_ref().clone()))
     }
 
     async fn query(
@@ -140,7 +170,7 @@ impl Facts for MemoryFacts {
                 rest.next_if(|s| page.rows.is_empty() || bytes + s.row.body.len() <= PAGE_BYTES_MAX)
         {
             bytes += stored.row.body.len();
-            page.rows.push(stored.clone());
+            page.rows.push(stored.as_ref().clone());
         }
         page.next = rest.peek().and(page.rows.last()).map(|s| s.row.key.sk.clone());
         Ok(page)
@@ -154,24 +184,24 @@ impl Facts for MemoryFacts {
         limit: usize,
     ) -> Result<Vec<StoredRow>, FactsError> {
         let state = self.0.lock().unwrap();
-        let place = |s: &&StoredRow| s.row.lookup.as_ref().map(|l| l.sk.clone());
-        let mut found: Vec<&StoredRow> = state
+        let place = |s: &&Arc<StoredRow>| s.row.lookup.as_ref().map(|l| l.sk.clone());
+        let mut found: Vec<&Arc<StoredRow>> = state
             .rows
             .values()
             .filter(|s| s.row.key.table == table)
             .filter(|s| s.row.lookup.as_ref().is_some_and(|l| l.pk == pk && l.sk.as_str() >= from))
             .collect();
         found.sort_by_key(place);
-        Ok(found.into_iter().take(limit).cloned().collect())
+        Ok(found.into_iter().take(limit).map(|s| s.as_ref().clone()).collect())
     }
 
     async fn due(&self, now: Instant, limit: usize) -> Result<Vec<StoredRow>, FactsError> {
         let state = self.0.lock().unwrap();
-        let due = |s: &&StoredRow| s.row.debt.as_ref().map(|d| d.due);
-        let mut found: Vec<&StoredRow> =
+        let due = |s: &&Arc<StoredRow>| s.row.debt.as_ref().map(|d| d.due);
+        let mut found: Vec<&Arc<StoredRow>> =
             state.rows.values().filter(|s| due(s).is_some_and(|due| due <= now)).collect();
         found.sort_by_key(due);
-        Ok(found.into_iter().take(limit).cloned().collect())
+        Ok(found.into_iter().take(limit).map(|s| s.as_ref().clone()).collect())
     }
 
     async fn postpone(
@@ -182,13 +212,14 @@ impl Facts for MemoryFacts {
         to: Instant,
     ) -> Result<bool, FactsError> {
         let mut state = self.0.lock().unwrap();
-        let debt = state
-            .rows
-            .get_mut(key)
-            .filter(|s| s.version == version)
-            .and_then(|s| s.row.debt.as_mut())
-            .filter(|d| d.due == from);
-        Ok(debt.map(|d| d.due = to).is_some())
+        let found = state.rows.get(key).filter(|s| s.version == version);
+        let Some(stored) = found.filter(|s| s.row.debt.as_ref().is_some_and(|d| d.due == from)) else {
+            return Ok(false);
+        };
+        let mut stored = stored.as_ref().clone();
+        stored.row.debt.iter_mut().for_each(|d| d.due = to);
+        state.put(stored);
+        Ok(true)
     }
 
     async fn log(&self, pec_id: &str) -> Result<Vec<LogEntry>, FactsError> {

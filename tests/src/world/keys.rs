@@ -114,11 +114,14 @@ fn credential(
     })
 }
 
+/// A certificate, and a digest that its key has signed.
+type Signed = (CertificateId, [u8; 32]);
+
 /// The keeper of a provider's keys. What it has signed once it remembers: the signature is a function of key and
 /// digest, and the same letters are signed thousands of times here.
 pub struct TestSigner {
     credentials: Vec<Arc<Credential>>,
-    signed: Mutex<HashMap<(CertificateId, [u8; 32]), Vec<u8>>>,
+    signed: Mutex<HashMap<Signed, Vec<u8>>>,
 }
 
 impl TestSigner {
@@ -138,7 +141,7 @@ impl TestSigner {
 impl Signer for TestSigner {
     fn current(&self, environment: &str, at: Instant) -> Result<CertificateId, SignerError> {
         let own = || self.credentials.iter().filter(|c| c.environment == environment);
-        let settled = own().filter(|c| c.not_before.plus_s(SETTLED_AFTER_S) <= at).next_back();
+        let settled = own().rfind(|c| c.not_before.plus_s(SETTLED_AFTER_S) <= at);
         let found = settled.or_else(|| own().next());
         found.map(|c| c.id.clone()).ok_or_else(|| SignerError::NoKey(CertificateId(environment.to_owned())))
     }

@@ -13,7 +13,7 @@ mod tap;
 
 use std::{
     collections::{VecDeque, hash_map::DefaultHasher},
-    hash::Hasher,
+    hash::{Hash, Hasher},
     sync::{Arc, LazyLock, Mutex},
 };
 
@@ -25,6 +25,7 @@ use stages::{
     door::{self, Arrival, DoorError, Submission},
     ids::MailboxId,
     ports::{Clock, Commit, Committed, Destination, Facts, Relayed, RowKey, Write},
+    rows::SpoolRow,
     watch,
 };
 
@@ -228,14 +229,15 @@ impl World {
     pub fn next_work(&self) -> Option<Work> {
         let outside = self.script.lock().unwrap().front().map(|(at, _)| *at);
         if outside.is_none_or(|at| at > self.now())
-            && let Some(job) = self.queue.pop()
+            && let Some(work) = self.hinted()
         {
-            return Some(Work::One(job));
+            return Some(work);
         }
-        let due = self.facts.rows().into_iter().filter_map(|s| s.row.debt).map(|d| d.due).min();
+        let due = self.facts.debts().into_iter().map(|d| d.due).min();
         match (outside, due) {
             (Some(at), due) if due.is_none_or(|due| at <= due) || at <= self.now() => {
-                self.clock.advance_to(at);
+                // What is late comes one by one, so that ids tell the order.
+                self.clock.advance_to(if at < self.now() { self.now().plus_s(1) } else { at });
                 self.script.lock().unwrap().pop_front().map(|(_, work)| work)
             }
             (_, due) => {
@@ -245,33 +247,76 @@ impl World {
         }
     }
 
-    /// Runs hints until there are none; an error drops the hint.
+    /// The oldest hint, as a worker takes it: deliveries into one mailbox together.
+    fn hinted(&self) -> Option<Work> {
+        let first = self.queue.pop()?;
+        let Job::Deliver { mailbox, filing } = first else { return Some(Work::One(first)) };
+        let more =
+            self.queue.take(|job| job.group() == Some(&mailbox)).into_iter().filter_map(|job| match job {
+                Job::Deliver { filing, .. } => Some(filing),
+                _ => None,
+            });
+        let filings: Vec<RowKey> = std::iter::once(filing.clone()).chain(more).collect();
+        Some(match filings.len() {
+            1 => Work::One(Job::Deliver { mailbox, filing }),
+            _ => Work::Batch(mailbox, filings),
+        })
+    }
+
+    /// Runs hints until there are none.
+    ///
+    /// # Panics
+    /// If one fails.
     pub fn run_until_idle(&self) {
-        while let Some(job) = self.queue.pop() {
-            let _ = exec::run(perform(&self.rim(), &Work::One(job)));
+        while let Some(work) = self.hinted() {
+            self.perform(&work);
         }
     }
 
-    /// Runs until nothing is owed any more, with the clock moved to where something is due; at the end the spool is
-    /// swept, ten minutes later.
+    /// Runs until nothing is owed any more, with the clock moved to where something is due. Others answer what they
+    /// got: nothing comes in while anything else is owed, and the spool is swept before.
+    ///
+    /// # Panics
+    /// If a job fails, or something is owed for ever.
+    pub fn heal(&self) {
+        self.heal_by(|work| self.perform(work));
+    }
+
+    /// The same with somebody else's way of doing the work.
     ///
     /// # Panics
     /// If something is owed for ever.
-    pub fn heal(&self) {
+    pub fn heal_by(&self, mut perform: impl FnMut(&Work)) {
         for _ in 0..JOBS_MAX {
-            if let Some(work) = self.next_work() {
-                self.perform(&work);
-                continue;
-            }
-            self.clock.advance_to(self.now().plus_s(SWEEP_AFTER_S));
-            self.perform(&Work::Sweep);
-            match self.queue.pop() {
-                Some(job) => self.perform(&Work::One(job)),
-                None => return,
+            if let Some(work) = self.hinted() {
+                perform(&work);
+            } else if let Some(due) = self.earliest_due() {
+                self.clock.advance_to(due);
+                perform(&Work::Hints);
+            } else if self.must_sweep() {
+                self.clock.advance_to(self.now().plus_s(SWEEP_AFTER_S));
+                perform(&Work::Sweep);
+            } else {
+                match self.next_work() {
+                    Some(work) => perform(&work),
+                    None => return,
+                }
             }
         }
         let owed: Vec<_> = self.facts.rows().into_iter().filter(|s| s.row.debt.is_some()).collect();
         panic!("still owed after {JOBS_MAX} jobs: {owed:#?}");
+    }
+
+    /// When something is due that does not wait for others.
+    #[must_use]
+    pub fn earliest_due(&self) -> Option<Instant> {
+        self.facts.debts().into_iter().filter(|d| !matches!(d.job, Job::Deadline { .. })).map(|d| d.due).min()
+    }
+
+    /// Whether something is spooled that has no outcome yet.
+    fn must_sweep(&self) -> bool {
+        let mut tickets = self.blobs.all().into_keys().filter_map(|k| spool_id(k.as_str()));
+        tickets.any(|id| !self.facts.has(&SpoolRow::key_of(&id)))
     }
 
     /// What can be seen from outside and what an auditor sees.
@@ -284,8 +329,7 @@ impl World {
     #[must_use]
     pub fn state(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        self.facts.hash_into(&mut hasher);
-        self.blobs.hash_into(&mut hasher);
+        (self.facts.content(), self.blobs.content()).hash(&mut hasher);
         self.queue.hash_into(&mut hasher);
         self.carrier.hash_into(&mut hasher);
         hasher.finish()
@@ -314,6 +358,10 @@ impl World {
             .map_err(|e| e.to_string())?;
         Ok(signer)
     }
+}
+
+fn spool_id(blob: &str) -> Option<SpoolId> {
+    blob.strip_suffix(".json")?.rsplit('/').next().and_then(SpoolId::parse)
 }
 
 /// Runs one piece of work; errors as text.

@@ -36,6 +36,14 @@ impl MemoryQueue {
         self.0.lock().unwrap().pop_front()
     }
 
+    /// Takes every hint that `wanted` picks.
+    pub fn take(&self, wanted: impl Fn(&Job) -> bool) -> Vec<Job> {
+        let mut hints = self.0.lock().unwrap();
+        let (taken, left): (VecDeque<Job>, _) = hints.drain(..).partition(wanted);
+        *hints = left;
+        Vec::from(taken)
+    }
+
     /// Takes every hint.
     pub fn drain(&self) -> Vec<Job> {
         self.0.lock().unwrap().drain(..).collect()

@@ -9,6 +9,7 @@ use std::{
     task::Poll,
 };
 
+use super::facts::hash_row;
 use async_trait::async_trait;
 use bytes::Bytes;
 use mime::Rope;
@@ -43,10 +44,38 @@ impl Fault {
 #[derive(Debug, Default)]
 pub struct Tap(Mutex<State>);
 
+/// Which calls go wrong.
+#[derive(Clone, Copy, Debug, Default)]
+enum Broken {
+    #[default]
+    None,
+    At(usize, Fault),
+    Storm {
+        seed: u64,
+        percent: u64,
+    },
+}
+
+impl Broken {
+    fn at(self, n: usize) -> Option<Fault> {
+        match self {
+            Self::None => None,
+            Self::At(at, fault) => (at == n).then_some(fault),
+            Self::Storm { seed, percent } => {
+                let mut hasher = DefaultHasher::new();
+                (seed, n).hash(&mut hasher);
+                let drawn = hasher.finish();
+                let fault = Fault::ALL[usize::try_from(drawn / 100 % 3).expect("below three")];
+                (drawn % 100 < percent).then_some(fault)
+            }
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     calls: Vec<&'static str>,
-    broken: Option<(usize, Fault)>,
+    broken: Broken,
     crashed: bool,
     yields: bool,
     observed: DefaultHasher,
@@ -62,7 +91,13 @@ impl Tap {
     /// Breaks the `n`th call, from 0.
     #[must_use]
     pub fn breaking(n: usize, fault: Fault) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State { broken: Some((n, fault)), ..State::default() })))
+        Arc::new(Self(Mutex::new(State { broken: Broken::At(n, fault), ..State::default() })))
+    }
+
+    /// Breaks so many calls of a hundred, in some way each, as a seed says.
+    #[must_use]
+    pub fn storm(seed: u64, percent: u64) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State { broken: Broken::Storm { seed, percent }, ..State::default() })))
     }
 
     /// Gives way once before every call.
@@ -110,15 +145,18 @@ impl Tap {
         let mut state = self.0.lock().unwrap();
         let n = state.calls.len();
         state.calls.push(name);
-        state.broken.filter(|(at, _)| *at == n).map(|(_, fault)| fault)
+        state.broken.at(n)
     }
 
-    fn observe(&self, answer: &impl Debug) {
+    fn observe<T: Answer, E: Debug>(&self, answer: &Result<T, E>) {
         let mut state = self.0.lock().unwrap();
-        format!("{answer:?}").hash(&mut state.observed);
+        match answer {
+            Ok(answer) => answer.feed(&mut state.observed),
+            Err(error) => format!("{error:?}").hash(&mut state.observed),
+        }
     }
 
-    async fn call<T: Debug, E: Debug>(
+    async fn call<T: Answer, E: Debug>(
         &self,
         name: &'static str,
         work: impl Future<Output = Result<T, E>>,
@@ -141,7 +179,7 @@ impl Tap {
 
     /// A call that answers at once and changes nothing: whatever is to go wrong, it answers with an error. (A crash
     /// after it is the crash after the call before it.)
-    fn call_now<T: Debug, E: Debug>(
+    fn call_now<T: Answer, E: Debug>(
         &self,
         name: &'static str,
         work: impl FnOnce() -> Result<T, E>,
@@ -167,6 +205,61 @@ impl Tap {
         poll_fn(|_| if std::mem::replace(&mut given, true) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 }
+
+/// What a port answers, as far as a job can tell one answer from another.
+trait Answer {
+    fn feed(&self, hasher: &mut DefaultHasher);
+}
+
+impl Answer for StoredRow {
+    fn feed(&self, hasher: &mut DefaultHasher) {
+        hash_row(self).hash(hasher);
+    }
+}
+
+impl Answer for Page {
+    fn feed(&self, hasher: &mut DefaultHasher) {
+        self.rows.feed(hasher);
+        self.next.hash(hasher);
+    }
+}
+
+impl<T: Answer> Answer for Option<T> {
+    fn feed(&self, hasher: &mut DefaultHasher) {
+        self.is_some().hash(hasher);
+        self.iter().for_each(|one| one.feed(hasher));
+    }
+}
+
+impl<T: Answer> Answer for Vec<T> {
+    fn feed(&self, hasher: &mut DefaultHasher) {
+        self.len().hash(hasher);
+        self.iter().for_each(|one| one.feed(hasher));
+    }
+}
+
+impl Answer for Bytes {
+    fn feed(&self, hasher: &mut DefaultHasher) {
+        self.hash(hasher);
+    }
+}
+
+impl Answer for Arc<smime::Identity> {
+    fn feed(&self, hasher: &mut DefaultHasher) {
+        self.certificate().sha256().hash(hasher);
+    }
+}
+
+macro_rules! answers {
+    ($($kind:ty),*) => {$(
+        impl Answer for $kind {
+            fn feed(&self, hasher: &mut DefaultHasher) {
+                format!("{self:?}").hash(hasher);
+            }
+        }
+    )*};
+}
+answers!(Committed, LogEntry, Put, BlobKey, CertificateId, Relayed, Scan, bool, u8, u64, ());
 
 struct Tapped<T: ?Sized> {
     tap: Arc<Tap>,

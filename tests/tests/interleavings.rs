@@ -1,0 +1,56 @@
+//! Two copies of every job at the same time, in every order of their calls of ports (design §8): each act is still
+//! made once, nothing is lost, nothing is doubled.
+
+use sigillo_tests::{
+    interleave::every_order,
+    journey::Journey,
+    scenarios::{self, Scenario},
+};
+
+/// Runs every job of a scenario beside a copy of itself. A door is no job: two submissions are two letters.
+fn double_everything(scenario: Scenario) {
+    let whole = Journey::of(&scenario());
+    let expected = whole.evidence.outline();
+    let mut ends = 0;
+    for step in whole.steps.iter().filter(|s| !s.is_at_a_door()) {
+        for world in every_order(&step.before, &step.work, &step.work).ends {
+            world.heal();
+            let evidence = world.evidence();
+            evidence.assert_lawful();
+            evidence.outline().assert_is(&expected, &format!("two copies of {}", step.name()));
+            ends += 1;
+        }
+    }
+    assert!(ends > 0, "nothing was run");
+}
+
+macro_rules! every_order_of {
+    ($($scenario:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $scenario() {
+                double_everything(scenarios::$scenario);
+            }
+        )*
+    };
+}
+
+every_order_of!(
+    two_own_recipients,
+    refused,
+    infected,
+    no_delivery,
+    infected_inside,
+    to_another_provider,
+    failure_at_another_provider,
+    virus_at_another_provider,
+    silence,
+    taken_in_charge_and_then_silence,
+    refused_by_another_provider,
+    to_ordinary_mail,
+    from_another_provider,
+    infected_from_another_provider,
+    the_same_envelope_three_times,
+    anomaly,
+    ordinary_mail,
+);
