@@ -20,8 +20,8 @@ use crate::password::{HashError, Keeper};
 
 pub use listener::{Listener, ListenerError, tls};
 
-/// Octets of one request's header, all fields; a thousand recipients fit.
-const HEADER_BYTES_MAX: usize = 384 * 1024;
+/// Octets of one request's header, all fields: five hundred of the longest addresses fit, a thousand of usual ones.
+const HEADER_BYTES_MAX: usize = 160 * 1024;
 /// Fields of one request's header.
 const HEADER_FIELDS_MAX: usize = 100;
 /// Recipients of one request; the lawful limit is lower and makes a notice (spec 0.2 D3).

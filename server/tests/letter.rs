@@ -204,6 +204,24 @@ fn a_letter_against_the_rules_is_refused_with_its_reason() {
 }
 
 #[test]
+fn the_way_of_a_letter_is_told_line_by_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let provider = Provider::start(&dir.path().join("data"));
+    let [sender, other] = provider.accounts();
+    let file = provider
+        .file("letter.eml", format!("To: {other}\nCc: Altri <info@gamma.example>\nSubject: a\n\nb\n"));
+    let sent = provider.sigillo(&["send", "--from", &sender, &file]);
+    assert_eq!(code(&sent), 0, "{}", stderr(&sent));
+    let text = stdout(&sent);
+    let words: Vec<&str> = text.lines().map(|line| line.split("  ").next().unwrap()).collect();
+    let place = |word| words.iter().position(|w| *w == word).unwrap_or_else(|| panic!("{word}: {text}"));
+    let places = ["submitted", "accepted", "taken in charge", "delivered", "receipts"].map(place);
+    assert!(places.is_sorted() && place("sealed") > place("accepted"), "{text}");
+    assert!(words.contains(&"ordinary mail"), "{text}");
+    assert!(!text.contains('\u{1b}'), "no cursor moves on a pipe: {text}");
+}
+
+#[test]
 fn an_unknown_mailbox_of_ours_gives_a_notice_of_non_delivery() {
     let dir = tempfile::tempdir().unwrap();
     let provider = Provider::start(&dir.path().join("data"));

@@ -76,12 +76,22 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     }
     tracing::info!("stopping");
     // What the file names is going: whoever reads it later finds no door, not a closed one.
-    fs::remove_file(folder.doors())?;
+    if let Err(error) = fs::remove_file(folder.doors()) {
+        tracing::warn!(error = %error, "doors.json was not removed");
+    }
     // Nobody listens only if it has ended already.
     let _ = stop.send(true);
-    serving.await.map_err(failed)?;
-    provider.stop().await;
-    Ok(())
+    let drained = async {
+        let served = serving.await.map_err(failed);
+        provider.stop().await;
+        served
+    };
+    // Told twice, it ends at once: what is under way is owed, and done after the next start.
+    tokio::select! {
+        drained = drained => drained,
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 fn config(folder: &Folder, demo: &Demo) -> Result<Config, CommandError> {

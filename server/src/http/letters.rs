@@ -10,10 +10,11 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use pec::{Address, RecipientKind, Transaction};
+use pec::{Address, Instant, RecipientKind, Transaction};
 use stages::{
-    SpoolId,
+    SpoolId, StageError,
     door::{self, Channel, DoorError, Submission},
+    log::{Event, LogEntry},
     registry::Mailbox,
 };
 use tokio::{sync::SemaphorePermit, time::timeout};
@@ -81,7 +82,25 @@ pub(super) async fn progress(
     };
     let progress = stages::mailbox::progress(&door.rim, &pec_id).await?;
     let own = progress.filter(|progress| progress.head.sender == mailbox.id).ok_or(Refused::NotFound)?;
-    Ok(Json(shown(own)))
+    let mut shown = shown(own);
+    // A row takes no note of a take-charge that comes after its outcome; the log has it whenever it came.
+    let silent = |r: &Recipient| r.outcome == Some(Outcome::Delivered) && r.taken_in_charge_at.is_none();
+    if shown.recipients.iter().any(silent) {
+        let log = door.rim.facts.log(&shown.pec_id).await.map_err(StageError::from)?;
+        for recipient in shown.recipients.iter_mut().filter(|r| silent(r)) {
+            recipient.taken_in_charge_at = taken_in_charge_at(&log, &recipient.address);
+        }
+    }
+    Ok(Json(shown))
+}
+
+/// When the recipient's provider took the letter in charge, ours or another one.
+fn taken_in_charge_at(log: &[LogEntry], recipient: &Address) -> Option<Instant> {
+    let about = |entry: &&LogEntry| {
+        matches!(entry.event, Event::TakenInCharge | Event::TakeChargeRecorded)
+            && entry.recipients.iter().any(|address| address.eq_ignore_ascii_case(recipient.as_str()))
+    };
+    log.iter().filter(about).map(|entry| entry.at).min()
 }
 
 fn shown(progress: stages::mailbox::Progress) -> Progress {

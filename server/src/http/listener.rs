@@ -19,8 +19,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{HEADER_BYTES_MAX, HEADER_FIELDS_MAX, account::Peer};
 
-/// Connections at a time.
-const CONNECTIONS_MAX: u32 = 1024;
+/// Connections at a time: times the bound of a header, that is what strangers can make us keep.
+const CONNECTIONS_MAX: u32 = 512;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// For a request's header, and between two requests.
 const HEADER: Duration = Duration::from_secs(30);
