@@ -14,7 +14,7 @@ use crate::{
     ids::{Side, blob_name},
     log::{About, Event, LogEntry},
     origin,
-    ports::{Debt, Errand, Relayed, RowKey},
+    ports::{Debt, Destination, Errand, Relayed, RowKey},
     rim::{Draft, Found},
     rows::{DispatchRow, OriginHead, OriginRecipient, Outcome},
 };
@@ -51,7 +51,9 @@ pub async fn dispatch(rim: &Rim, row: &RowKey) -> Result<(), StageError> {
     //    D18), and who has certified something about the message has it, whatever was answered to us.
     let owed = owed(&found.value);
     let mut came_back = settled(rim, &found.value, &owed).await?;
-    let recipients: Vec<Address> = owed.into_iter().filter(|a| !came_back.contains_key(&a.key())).collect();
+    let in_time = !(ends_with_last_notice(&found.value) && now >= found.value.give_up_at);
+    let open = owed.into_iter().filter(|a| in_time && !came_back.contains_key(&a.key()));
+    let recipients: Vec<Address> = open.collect();
 
     // 3. One transaction. Power fails after it: it is made again, and the receiver knows the duplicate.
     if !recipients.is_empty() {
@@ -128,6 +130,13 @@ fn letter_of(row: &DispatchRow) -> Option<&str> {
     row.act.partition.as_str().strip_prefix("origin#").filter(|_| is_envelope)
 }
 
+/// An envelope to another provider is tried until the last notice takes its recipients off the row (spec 0.2 D18); it
+/// alone ends the tracking of a certified recipient that nobody answers for. After 24 hours nothing is tried, however
+/// late the notice is (RFC 6109 §2.2.2).
+const fn ends_with_last_notice(row: &DispatchRow) -> bool {
+    matches!((row.act.kind, &row.destination), (Kind::TransportEnvelope, Destination::Provider { .. }))
+}
+
 /// What the letter's rows say of recipients that this row still owes.
 async fn settled(
     rim: &Rim,
@@ -156,7 +165,8 @@ async fn record(
     now: Instant,
 ) -> Result<(), StageError> {
     let row = &mut found.value;
-    let giving_up = now >= row.give_up_at;
+    let noticed = ends_with_last_notice(row);
+    let giving_up = now >= row.give_up_at && !noticed;
     let (mut taken, mut refused) = (Vec::new(), Vec::new());
     for (address, became) in &mut row.recipients {
         let Some(outcome) = came_back.get(&address.key()) else { continue };
@@ -171,6 +181,8 @@ async fn record(
         };
         match &outcome {
             Relayed::Taken => taken.push(address.clone()),
+            // The last notice is in the log itself.
+            Relayed::Refused { code, .. } if code == EXPIRED && noticed => {}
             Relayed::Refused { .. } => refused.push((address.clone(), outcome.clone())),
             Relayed::Later { .. } => {}
         }
@@ -220,7 +232,8 @@ fn next_try(row: &DispatchRow, now: Instant) -> Instant {
     let n =
         usize::try_from(row.attempts.saturating_sub(1)).unwrap_or(usize::MAX).min(BACKOFF_MINUTES.len() - 1);
     let minutes = BACKOFF_MINUTES.get(n).copied().unwrap_or(60);
-    now.plus_s(60 * minutes).min(row.give_up_at.max(now.plus_s(60)))
+    let next = now.plus_s(60 * minutes);
+    if now < row.give_up_at { next.min(row.give_up_at) } else { next }
 }
 
 /// What the outcomes mean for recipients of a letter of ours (spec 5.6, 0.2 D19): an ordinary one is settled by
@@ -335,9 +348,8 @@ fn side(row: &DispatchRow) -> Side {
 
 fn to(row: &DispatchRow) -> String {
     match &row.destination {
-        crate::ports::Destination::Own => "own".to_owned(),
-        crate::ports::Destination::Provider { domain, .. }
-        | crate::ports::Destination::Ordinary { domain } => domain.clone(),
+        Destination::Own => "own".to_owned(),
+        Destination::Provider { domain, .. } | Destination::Ordinary { domain } => domain.clone(),
     }
 }
 

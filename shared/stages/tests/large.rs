@@ -1,4 +1,5 @@
 //! Letters with more recipients than one commit takes (design §4): rows first, then the head, then a spread.
+#![allow(clippy::unwrap_used, reason = "a test world has no failures but those that a test makes")]
 
 use pec::{Address, Kind, document::Matter};
 use sigillo_stages::{

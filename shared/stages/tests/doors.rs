@@ -1,0 +1,179 @@
+//! What doors are told, and what they may tell: ownership, idempotency, the answer after DATA, bounces, the sweep.
+#![allow(clippy::unwrap_used, reason = "a test world has no failures but those that a test makes")]
+
+use bytes::Bytes;
+use pec::{Address, Kind, Transaction};
+use sigillo_stages::{
+    door::DoorError,
+    ids::{Door, MailboxId},
+    log::Event,
+    mailbox,
+    ports::Facts,
+    receive::{Classified, classify},
+    watch,
+};
+use sigillo_tests::world::{
+    ALFA, BETA, World, address, exec,
+    letters::{arrival, letter, message},
+};
+
+fn classified(world: &World, path: Option<Address>, to: &[Address], raw: &Bytes) -> Classified {
+    let transaction = Transaction::new(path, to.to_vec());
+    exec::run(classify(&world.rim(), raw, &transaction, world.now())).unwrap().unwrap()
+}
+
+/// A delivery status report (RFC 3464) that returns the message with this id.
+fn bounce(id: &str) -> Bytes {
+    Bytes::from(format!(
+        "From: mailer@posta.example\r\nSubject: Undelivered\r\nMIME-Version: 1.0\r\nContent-Type: \
+         multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\r\nno such user\r\n--b\r\n\
+         Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; posta.example\r\n\r\n--b\r\n\
+         Content-Type: message/rfc822\r\n\r\nMessage-ID: <{id}>\r\nSubject: x\r\n\r\nhello\r\n--b--\r\n"
+    ))
+}
+
+/// F7 (spec 4.1): the account owns MAIL FROM.
+#[test]
+fn nobody_sends_as_somebody_else() {
+    let world = World::of(&ALFA);
+    let mut foreign = letter(&ALFA, &[ALFA.user("destinatario")], &[]);
+    foreign.account = MailboxId("m-copia".to_owned());
+    assert!(matches!(world.submit(foreign), Err(DoorError::NotOwner)));
+    let mut null = letter(&ALFA, &[ALFA.user("destinatario")], &[]);
+    null.transaction.reverse_path = None;
+    assert!(matches!(world.submit(null), Err(DoorError::NotOwner)));
+    let mut nobody = letter(&ALFA, &[ALFA.user("destinatario")], &[]);
+    nobody.transaction.forward_paths.clear();
+    assert!(matches!(world.submit(nobody), Err(DoorError::NoRecipient)));
+    assert!(world.blobs.all().is_empty(), "nothing was stored");
+}
+
+/// Design §4: a client that repeats a request with its key gets its one letter.
+#[test]
+fn one_idempotency_key_is_one_letter() {
+    let world = World::of(&ALFA);
+    let keyed = |key: Option<&str>| {
+        let mut letter = letter(&ALFA, &[ALFA.user("destinatario")], &[]);
+        letter.idempotency_key = key.map(str::to_owned);
+        letter
+    };
+    let first = world.submit(keyed(Some("k1"))).unwrap();
+    assert_eq!(world.submit(keyed(Some("k1"))).unwrap(), first);
+    assert_ne!(world.submit(keyed(Some("k2"))).unwrap(), first);
+    assert_ne!(world.submit(keyed(None)).unwrap(), first);
+    world.heal();
+    assert_eq!(world.evidence().letters.len(), 3);
+}
+
+/// Spec 0.2 D13: what the door may refuse after DATA.
+#[test]
+fn ordinary_mail_is_refused_only_when_everybody_refuses_it() {
+    let world = World::of(&ALFA);
+    let path = Some(address("utente@posta.example"));
+    let raw = message(&address("utente@posta.example"), &[ALFA.user("destinatario")], &[], "Buongiorno.");
+    let to = |locals: &[&str]| locals.iter().map(|l| ALFA.user(l)).collect::<Vec<_>>();
+    let ask = |locals: &[&str]| classified(&world, path.clone(), &to(locals), &raw);
+    assert_eq!(ask(&["destinatario"]), Classified::OrdinaryRefused);
+    assert_eq!(ask(&["ignoto"]), Classified::NoSuchMailbox);
+    assert_eq!(ask(&["ignoto", "destinatario"]), Classified::OrdinaryRefused);
+    assert_eq!(ask(&["destinatario", "aperta"]), Classified::Take);
+}
+
+/// The same: what may be PEC is taken, whatever the mailbox refuses.
+#[test]
+fn an_envelope_is_taken_by_every_mailbox() {
+    let beta = World::of(&BETA);
+    beta.submit(letter(&BETA, &[ALFA.user("ignoto")], &[])).unwrap();
+    beta.run_until_idle();
+    let sent = beta.sent_to(&ALFA).remove(0);
+    let world = World::of(&ALFA);
+    let path = sent.transaction.reverse_path.clone();
+    assert_eq!(classified(&world, path, &sent.transaction.forward_paths, &sent.raw), Classified::Take);
+}
+
+/// Spec 5.6, 0.2 D13, D17: a bounce that quotes a letter of ours reaches its sender, though the mailbox refuses
+/// ordinary mail; any other null-sender mail does not.
+#[test]
+fn a_bounce_about_a_letter_of_ours_reaches_its_sender() {
+    let world = World::of(&ALFA);
+    world.submit(letter(&ALFA, &[address("utente@posta.example")], &[])).unwrap();
+    world.heal();
+    let pec_id = world.evidence().letters.remove(0).letter.pec_id;
+    let mittente = [ALFA.user("mittente")];
+
+    assert_eq!(classified(&world, None, &mittente, &bounce("x@posta.example")), Classified::OrdinaryRefused);
+    assert_eq!(classified(&world, None, &mittente, &bounce(&pec_id)), Classified::Take);
+
+    world.arrive(arrival(None, mittente.to_vec(), bounce("x@posta.example"))).unwrap();
+    world.arrive(arrival(None, mittente.to_vec(), bounce(&pec_id))).unwrap();
+    world.heal();
+    let evidence = world.evidence();
+    evidence.assert_lawful();
+    assert_eq!(evidence.acts_of(Kind::AnomalyEnvelope).len(), 1);
+    assert_eq!(evidence.logged(Event::OrdinaryRefused).len(), 1);
+    let log = exec::run(world.facts.log(&pec_id)).unwrap().unwrap();
+    assert!(
+        log.iter().any(|e| e.detail.get("kind").is_some_and(|k| k == "bounce")),
+        "logged against the letter"
+    );
+}
+
+/// Design §4: the sweep goes on from where everything is handled.
+#[test]
+fn the_sweep_hints_what_nobody_handled_and_remembers_the_rest() {
+    let world = World::of(&ALFA);
+    world.submit(letter(&ALFA, &[ALFA.user("destinatario")], &[])).unwrap();
+    world.heal();
+    world.clock.advance_to(world.now().plus_s(2 * 3600));
+    let lost = world.submit(letter(&ALFA, &[ALFA.user("copia")], &[])).unwrap();
+    world.queue.drain();
+    let sweep =
+        |age_s: i64| exec::run(watch::sweep_older(&world.rim(), world.now(), age_s)).unwrap().unwrap();
+    assert_eq!(sweep(600), 0, "it is young");
+    assert_eq!(sweep(0), 1, "after a start there is no door");
+    world.queue.drain();
+    world.clock.advance_to(world.now().plus_s(700));
+    assert_eq!(sweep(600), 1);
+    assert_eq!(sweep(600), 1, "until it is handled");
+    world.heal();
+    assert_eq!(sweep(0), 0);
+    let handled = world.evidence().letters.iter().any(|l| l.spool == lost);
+    assert!(handled);
+    let keys = world.blobs.all();
+    assert!(
+        keys.keys().any(|k| k.as_str().starts_with(&sigillo_stages::BlobKey::spool_prefix(Door::Submission)))
+    );
+}
+
+/// What doors read of a mailbox and of a letter.
+#[test]
+fn a_mailbox_and_a_letter_are_read_back() {
+    let world = World::of(&ALFA);
+    let rim = world.rim();
+    let spool = world.submit(letter(&ALFA, &[ALFA.user("destinatario")], &[])).unwrap();
+    let before = exec::run(mailbox::folders(&rim, &MailboxId("m-mittente".to_owned()))).unwrap().unwrap();
+    assert_eq!(
+        before.iter().map(|f| (f.name.as_str(), f.exists)).collect::<Vec<_>>(),
+        [("INBOX", 0), ("Receipts", 0)]
+    );
+    world.heal();
+    let mittente = MailboxId("m-mittente".to_owned());
+    let folders = exec::run(mailbox::folders(&rim, &mittente)).unwrap().unwrap();
+    assert_eq!(folders.iter().map(|f| f.exists).collect::<Vec<_>>(), [0, 2]);
+    let all = exec::run(mailbox::list(&rim, &mittente, mailbox::RECEIPTS, 0, 10)).unwrap().unwrap();
+    assert_eq!(
+        all.iter().map(|m| m.summary.kind).collect::<Vec<_>>(),
+        [Some(Kind::Acceptance), Some(Kind::Delivery)]
+    );
+    let after =
+        exec::run(mailbox::list(&rim, &mittente, mailbox::RECEIPTS, all[0].uid, 10)).unwrap().unwrap();
+    assert_eq!(after, all[1..]);
+    let one = exec::run(mailbox::message(&rim, &mittente, mailbox::RECEIPTS, all[1].uid)).unwrap().unwrap();
+    assert_eq!(one.as_ref(), Some(&all[1]));
+    let letter = world.evidence().letters.remove(0);
+    assert_eq!(letter.spool, spool);
+    let progress = exec::run(mailbox::progress(&rim, &letter.letter.pec_id)).unwrap().unwrap().unwrap();
+    assert!(progress.sealed);
+    assert!(progress.recipients.iter().all(|r| r.outcome.is_some() && r.clocks.taken_in_charge_at.is_some()));
+    assert!(exec::run(mailbox::progress(&rim, "x@y.example")).unwrap().unwrap().is_none());
+}
