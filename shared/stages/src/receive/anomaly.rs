@@ -206,10 +206,18 @@ pub(super) fn letter_of(certification: &Certification) -> Option<Letter> {
     usable.then_some(letter)
 }
 
-/// What the log says of a letter that certification data speak of.
-pub(super) fn about_certified(incoming: &Incoming, certification: &Certification) -> Option<About> {
+/// What the log says of a letter that certification data speak of. The sender's provider is the one that manages the
+/// sender's domain (spec 0.2 D22): the data name only who issued them.
+pub(super) fn about_certified(
+    rim: &Rim,
+    incoming: &Incoming,
+    certification: &Certification,
+) -> Option<About> {
     let letter = letter_of(certification)?;
-    let about = About::letter(&letter, "", &certification.provider);
+    let index = rim.directory.index();
+    let domain = letter.sender.rsplit_once('@').map_or("", |(_, domain)| domain);
+    let sending = index.by_domain(domain).map(|r| r.provider_name.as_str()).unwrap_or_default();
+    let about = About::letter(&letter, sending, &certification.provider);
     Some(about.of(&incoming.transaction.forward_paths))
 }
 

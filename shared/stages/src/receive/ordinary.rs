@@ -36,7 +36,9 @@ impl Incoming {
         let bounced = bounce::quoted(rim, &self.bytes, &self.transaction).await?;
         if let Some(head) = &bounced {
             tracing::error!(incoming = %self.id, "a letter of ours bounced");
-            let about = About::letter(&head.letter, "", "").of(&self.transaction.forward_paths);
+            // D22: the letter is ours. Who issued the report is not known.
+            let sending = rim.environment(&head.environment).await?.provider_name;
+            let about = About::letter(&head.letter, &sending, "").of(&self.transaction.forward_paths);
             let mut entry = self.entry(about, Event::Received, &[]).with("kind", "bounce");
             entry.side = Side::Origin;
             draft.append(entry);

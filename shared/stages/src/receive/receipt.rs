@@ -56,7 +56,7 @@ impl Incoming {
             sha256: self.sha256.clone(),
             spool: self.spool_or_own(),
         };
-        let bounded = anomaly::about_certified(&self, &receipt.certification)
+        let bounded = anomaly::about_certified(rim, &self, &receipt.certification)
             .filter(|_| receipt.message_id.len() <= MESSAGE_ID_BYTES_MAX);
         let Some(about) = bounded else {
             return self.does_not_count(rim, receipt, addressed, virus, checks).await;
