@@ -19,8 +19,9 @@ use crate::world::{
 pub type Scenario = fn() -> World;
 
 /// Every scenario, by name.
-pub const ALL: [(&str, Scenario); 17] = [
+pub const ALL: [(&str, Scenario); 18] = [
     ("two own recipients", two_own_recipients),
+    ("two addresses of one mailbox", two_addresses_of_one_mailbox),
     ("refused", refused),
     ("infected", infected),
     ("no delivery", no_delivery),
@@ -53,6 +54,12 @@ fn arrive(arrival: Arrival) -> Work {
 #[must_use]
 pub fn two_own_recipients() -> World {
     World::of(&ALFA).with(0, submit(letter(&ALFA, &[ALFA.user("destinatario")], &[ALFA.user("copia")])))
+}
+
+/// Two recipients, one mailbox: the message is in it once, and two M11 say so.
+#[must_use]
+pub fn two_addresses_of_one_mailbox() -> World {
+    World::of(&ALFA).with(0, submit(letter(&ALFA, &[ALFA.user("destinatario")], &[ALFA.user("alias")])))
 }
 
 /// M1: the header names another recipient than the transaction (F4).
@@ -281,6 +288,13 @@ pub fn many_destinations() -> World {
     World::of(&ALFA).with(0, submit(letter(&ALFA, &[ALFA.user("destinatario")], &cc)))
 }
 
+/// One own recipient, and many ordinary ones of one domain.
+#[must_use]
+pub fn many_recipients() -> World {
+    let cc: Vec<Address> = (0..MANY).map(|n| address(&format!("utente{n}@posta.example"))).collect();
+    World::of(&ALFA).with(0, submit(letter(&ALFA, &[ALFA.user("destinatario")], &cc)))
+}
+
 /// An envelope of another provider to many addresses of ours, all but one of which are not there.
 #[must_use]
 pub fn many_filings() -> World {
@@ -319,6 +333,18 @@ pub fn refused_at_the_last_hour() -> World {
         Relayed::Refused { code: "5.1.2".to_owned(), answer: "550 5.1.2 no".to_owned(), no_domain: false }
     };
     World::answered(&ALFA, answers).with(0, submit(letter(&ALFA, &[beta_user()], &[])))
+}
+
+/// The other side took it, but its answer was lost: the delivery receipt comes before the next try.
+#[must_use]
+pub fn certified_before_it_was_taken() -> World {
+    let answers = |_: &Destination, now: Instant| match now < morning().plus_s(50) {
+        true => Relayed::Later { answer: "the connection broke".to_owned() },
+        false => Relayed::Taken,
+    };
+    World::answered(&ALFA, answers)
+        .with(0, submit(letter(&ALFA, &[beta_user()], &[])))
+        .with(30, arrive(BETA_ANSWERS.delivery.clone()))
 }
 
 /// The delivery receipt comes in twice in the same second.

@@ -1,13 +1,21 @@
 //! Different jobs that compete for one row, through every order of their calls: delivery, failure and the last notice
 //! (design §4 "Deadlines"), filings into one mailbox, dispatch and the notice that cancels it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests: a panic is how they fail")]
 
+use bytes::Bytes;
+use mime::Rope;
 use pec::Kind;
 use sigillo_tests::{
     interleave::every_order,
     scenarios,
-    world::{Evidence, Work, World},
+    world::{Evidence, Work, World, exec},
 };
-use stages::{Job, log::Event, ports::RowKey, rows::Outcome};
+use stages::{
+    Job,
+    log::Event,
+    ports::{Blobs, Put, RowKey},
+    rows::Outcome,
+};
 
 const HOUR_S: i64 = 3600;
 
@@ -37,6 +45,9 @@ fn ends(world: &World, first: &Job, second: &Job) -> Vec<Evidence> {
         .ends
         .iter()
         .map(|end| {
+            // A lost race is run anew at once: nothing waits for `watch`.
+            end.run_until_idle();
+            assert_eq!(end.earliest_due(), None, "something was left for later");
             end.heal();
             let evidence = end.evidence();
             evidence.assert_lawful();
@@ -182,4 +193,23 @@ fn a_dispatch_and_the_receipt_for_it() {
     for evidence in ends(&world, &dispatch, &receive) {
         assert_eq!(outcome(&evidence), Outcome::Delivered);
     }
+}
+
+/// Design §3 rule 2: "Whoever stores it first wins; everybody else goes on with the stored bytes", also when those are
+/// not what this release would compose.
+#[test]
+fn the_bytes_that_were_stored_first_are_the_act() {
+    let world = scenarios::one_own_recipient();
+    let certify = until(&world, |job| matches!(job, Job::Certify { act } if act.sk.contains("acceptance")));
+    let target = world.evidence().acts_of(Kind::Acceptance)[0].target.clone();
+    let others = Bytes::from("From: somebody who composed it in another way\r\n\r\n");
+    let put = exec::run(world.blobs.put_if_absent(&target, Rope::from(others.clone())));
+    assert_eq!(put.expect("no waiting").expect("whole"), Put::New);
+    world.perform(&Work::One(certify));
+    world.heal();
+    let evidence = world.evidence();
+    evidence.assert_lawful();
+    let [act] = evidence.acts_of(Kind::Acceptance)[..] else { panic!("one acceptance") };
+    assert_eq!(evidence.bytes(act), &others);
+    assert_eq!(act.issued.as_ref().map(|i| i.size_bytes), Some(others.len() as u64));
 }

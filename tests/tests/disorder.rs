@@ -1,4 +1,5 @@
 //! Hints in any order and more than once (design §5: "At least once, in no order but by group").
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests: a panic is how they fail")]
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};

@@ -1,5 +1,6 @@
 //! The fault table (design §8): every step of every scenario, broken at every call of a port in every way. After
 //! healing: the same evidence, each act once with one byte string, nothing owed.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests: a panic is how they fail")]
 
 use sigillo_tests::{
     journey::{Journey, Step},
@@ -67,6 +68,7 @@ macro_rules! every_fault_of {
 
 every_fault_of!(
     two_own_recipients,
+    two_addresses_of_one_mailbox,
     refused,
     infected,
     no_delivery,

@@ -1,5 +1,6 @@
 //! Two copies of every job at the same time, in every order of their calls of ports (design §8): each act is still
 //! made once, nothing is lost, nothing is doubled.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests: a panic is how they fail")]
 
 use sigillo_tests::{
     interleave::every_order,
@@ -37,6 +38,7 @@ macro_rules! every_order_of {
 
 every_order_of!(
     two_own_recipients,
+    two_addresses_of_one_mailbox,
     refused,
     infected,
     no_delivery,

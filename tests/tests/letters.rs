@@ -1,4 +1,5 @@
 //! What comes out: for one letter, every message that the law wants, each signed, each reading back.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests: a panic is how they fail")]
 
 use std::collections::BTreeMap;
 
@@ -230,6 +231,38 @@ fn a_take_charge_stops_the_first_notice_only() {
     );
 }
 
+/// RFC 6109 §2.2.3, design §4: another provider's receipts settle the recipient; M7 is consumed, M11 is filed, once.
+#[test]
+fn a_letter_that_another_provider_delivers() {
+    let (world, evidence) = finished(scenarios::to_another_provider());
+    let expected = [("acceptance", 1), ("transport-envelope", 1)];
+    assert_eq!(count(&read_all(&world, &evidence)), BTreeMap::from(expected));
+    assert_eq!(outcomes(&evidence), [Outcome::Delivered]);
+    assert!(evidence.recipients[0].clocks.taken_in_charge_at.is_some());
+    assert_eq!(evidence.logged(Event::Duplicate).len(), 1, "it came twice");
+    assert_eq!(mailbox(&evidence, "m-mittente"), folder("Receipts", &["acceptance", "delivery"]));
+}
+
+/// RFC 6109 §3.3.3: the other provider's M12.
+#[test]
+fn a_letter_that_another_provider_cannot_deliver() {
+    let (world, evidence) = finished(scenarios::failure_at_another_provider());
+    let expected = [("acceptance", 1), ("transport-envelope", 1)];
+    assert_eq!(count(&read_all(&world, &evidence)), BTreeMap::from(expected));
+    assert_eq!(outcomes(&evidence), [Outcome::Failed]);
+    assert_eq!(mailbox(&evidence, "m-mittente"), folder("Receipts", &["acceptance", "non-delivery"]));
+}
+
+/// RFC 6109 §3.2.4: the other provider's M9 is consumed, our M10 goes to the sender.
+#[test]
+fn a_virus_that_another_provider_finds() {
+    let (world, evidence) = finished(scenarios::virus_at_another_provider());
+    let expected = [("acceptance", 1), ("transport-envelope", 1), ("non-delivery-virus", 1)];
+    assert_eq!(count(&read_all(&world, &evidence)), BTreeMap::from(expected));
+    assert_eq!(outcomes(&evidence), [Outcome::Virus]);
+    assert_eq!(mailbox(&evidence, "m-mittente"), folder("Receipts", &["acceptance", "non-delivery-virus"]));
+}
+
 /// Spec 5.6, 0.2 D19: a relay that fails for good is M12 by us.
 #[test]
 fn a_letter_that_another_provider_refuses() {
@@ -237,6 +270,25 @@ fn a_letter_that_another_provider_refuses() {
     let expected = [("acceptance", 1), ("transport-envelope", 1), ("non-delivery", 1)];
     assert_eq!(count(&read_all(&world, &evidence)), BTreeMap::from(expected));
     assert_eq!(outcomes(&evidence), [Outcome::Failed]);
+}
+
+/// Design §4 "Filing": a dedupe row per filed blob. Each recipient has its receipt, the mailbox one message.
+#[test]
+fn a_letter_to_two_addresses_of_one_mailbox() {
+    let (world, evidence) = finished(scenarios::two_addresses_of_one_mailbox());
+    let read = read_all(&world, &evidence);
+    let expected = [("acceptance", 1), ("transport-envelope", 1), ("take-charge", 1), ("delivery", 2)];
+    assert_eq!(count(&read), BTreeMap::from(expected));
+    assert_eq!(mailbox(&evidence, "m-destinatario"), folder("INBOX", &["transport-envelope"]));
+    assert_eq!(outcomes(&evidence), [Outcome::Delivered, Outcome::Delivered]);
+}
+
+/// Who has certified the delivery of a letter has it: it is not sent again, whatever was answered to us.
+#[test]
+fn a_letter_that_was_certified_before_it_was_taken() {
+    let (_, evidence) = finished(scenarios::certified_before_it_was_taken());
+    assert_eq!(outcomes(&evidence), [Outcome::Delivered]);
+    assert!(evidence.sent.is_empty());
 }
 
 /// Spec 7: no clocks for ordinary recipients; the envelope goes to each of their domains.

@@ -1,5 +1,6 @@
 //! Certificates change while letters are under way (design §3 rule 7): an act is signed by the certificate that was
 //! chosen with its fact; a new certificate comes into use 48 hours after its notBefore.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests: a panic is how they fail")]
 
 use pec::Instant;
 use sigillo_tests::{

@@ -31,6 +31,8 @@ pub struct Filed {
 /// Everything that a world has made, as an auditor finds it.
 #[derive(Debug)]
 pub struct Evidence {
+    /// `providerName` of the world.
+    pub provider: &'static str,
     /// Letters of our users, with accepted and refused ones.
     pub letters: Vec<OriginHead>,
     /// Their recipients.
@@ -102,6 +104,7 @@ impl Evidence {
             (errand.destination, recipients, sha256_hex(&errand.message))
         });
         Self {
+            provider: world.provider.name,
             letters: bodies(&rows, "origin#", "head"),
             recipients: bodies(&rows, "origin#", "rcpt#"),
             acts: bodies(&rows, "", "act#"),
@@ -148,6 +151,7 @@ impl Evidence {
         self.assert_one_instant_per_transaction();
         self.assert_every_act_is_one_byte_string();
         self.assert_the_log_has_no_duplicates();
+        self.assert_the_log_names_the_senders_provider();
         self.assert_every_filing_is_done_once();
         self.assert_uids_ascend();
     }
@@ -231,6 +235,20 @@ impl Evidence {
     fn assert_the_log_has_no_duplicates(&self) {
         let keys: HashSet<_> = self.log.iter().map(|e| (&e.pec_id, e.sk())).collect();
         assert_eq!(keys.len(), self.log.len());
+    }
+
+    /// Spec 0.2 D22: "sending provider" is the sender's, whoever issued what the entry speaks of.
+    fn assert_the_log_names_the_senders_provider(&self) {
+        let ours = self.letters.iter().map(|l| (l.letter.pec_id.as_str(), self.provider));
+        let others =
+            self.destinations.iter().map(|d| (d.letter.pec_id.as_str(), d.origin.provider_name.as_str()));
+        let providers: BTreeMap<&str, &str> = others.chain(ours).collect();
+        for entry in &self.log {
+            if let Some(provider) = providers.get(entry.pec_id.as_str()) {
+                assert_eq!(&entry.sending_provider, provider, "{entry:?}");
+                assert!(!entry.sender.is_empty(), "{entry:?}");
+            }
+        }
     }
 
     fn assert_every_filing_is_done_once(&self) {

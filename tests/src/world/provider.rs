@@ -92,7 +92,7 @@ impl Provider {
     }
 
     /// Four mailboxes: `mittente`, `destinatario`, `copia`, and `aperta`, which takes ordinary mail. A fifth,
-    /// `sospesa`, is disabled; a sixth, `piena`, has a quota of nothing.
+    /// `sospesa`, is disabled; a sixth, `piena`, has a quota of nothing. `alias` leads to `destinatario` too.
     #[must_use]
     pub fn mailboxes(&self) -> Vec<Mailbox> {
         let mailbox = |local: &str| Mailbox {
@@ -108,6 +108,7 @@ impl Provider {
         vec![
             mailbox("mittente"),
             mailbox("destinatario"),
+            Mailbox { address: self.user("alias"), ..mailbox("destinatario") },
             mailbox("copia"),
             Mailbox { takes_ordinary: true, ..mailbox("aperta") },
             Mailbox { state: MailboxState::Disabled, ..mailbox("sospesa") },
