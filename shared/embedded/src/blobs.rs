@@ -19,6 +19,8 @@ mod index;
 mod record;
 mod recover;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{
@@ -309,7 +311,7 @@ fn keep_index(shared: &Shared, mut index: Index, errands: &Asked<Errand>) {
             tracing::warn!(error = %error, "the index of the blobs was not written, it is tried again");
         }
         for answer in answers {
-            let copy = flushed.as_ref().map(|()| ()).map_err(|e| io::Error::new(e.kind(), e.to_string()));
+            let copy = flushed.as_ref().copied().map_err(|e| io::Error::new(e.kind(), e.to_string()));
             let _ = answer.send(copy); // who does not wait any more does not need it
         }
     }

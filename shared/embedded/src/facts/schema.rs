@@ -57,7 +57,9 @@ pub(super) fn writer(path: &Path) -> Result<Connection, FactsError> {
         FORM => return Ok(connection),
         0 => {}
         later => {
-            return Err(FactsError::Unavailable(format!("tables of form {later}, this release knows {FORM}")));
+            return Err(FactsError::Unavailable(format!(
+                "tables of form {later}, this release knows {FORM}"
+            )));
         }
     }
     connection.execute_batch(SCHEMA).map_err(unavailable)?;
