@@ -20,6 +20,7 @@ impl Test {
     pub fn run(&self) -> Result {
         // 1. What the tests run against.
         tools::ensure()?;
+        tools::ensure_emulator()?;
         // 2. What needs no run.
         if !self.tests_only {
             sh(run::cargo().args(["fmt", "--all", "--check"]))?;

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use crate::run::{Error, Result, sh};
+use crate::run::{Error, Result, root, sh};
 
 /// A program of the tests and the Debian package that brings it.
 struct Tool {
@@ -44,4 +44,17 @@ pub fn ensure() -> Result {
         Some(tool) => Err(Error::Other(format!("{} did not bring {}", tool.package, tool.program))),
         None => Ok(()),
     }
+}
+
+/// Makes sure that the emulator of AWS is in its virtual environment, where the tests of the AWS form look for it.
+pub fn ensure_emulator() -> Result {
+    let venv = root().join("target/localstack/venv");
+    if venv.join("bin/ministack").exists() {
+        return Ok(());
+    }
+    sh(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    let requirements = root().join("localstack/requirements.txt");
+    sh(Command::new(venv.join("bin/python"))
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+        .arg(requirements))
 }

@@ -1,5 +1,11 @@
 //! The ports on AWS hold the contract, on an emulator.
 
+#![allow(clippy::expect_used, reason = "the helpers of a test end it at the first surprise")]
+#![allow(
+    clippy::zombie_processes,
+    reason = "the emulator ends with this program, which has nobody to wait for it"
+)]
+
 mod emulator;
 
 use std::sync::Arc;

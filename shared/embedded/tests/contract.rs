@@ -1,5 +1,7 @@
 //! The ports on one disk hold the contract.
 
+#![allow(clippy::expect_used, reason = "the helpers of a test end it at the first surprise")]
+
 use std::sync::Arc;
 
 use sigillo_embedded::{Counters, Segments, SqliteFacts, blobs::Sizes, disk::RealDisk};

@@ -1,6 +1,8 @@
 //! The blobs on a disk that forgets: the power goes, or the disk fails, at every single change of it. What was answered
 //! is there, nothing torn is served, the first bytes under a key stay.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test end it at the first surprise")]
+
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bytes::Bytes;

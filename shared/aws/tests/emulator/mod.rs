@@ -18,7 +18,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_s3::types::CreateBucketConfiguration;
 
-/// Where `cargo xtask localstack` puts the emulator.
+/// Where `cargo xtask test` puts the emulator.
 const VENV: &str = "target/localstack/venv";
 
 const REGION: &str = "eu-south-1";
@@ -38,7 +38,7 @@ fn start() -> String {
     let python = venv.join("bin/python");
     assert!(
         python.exists(),
-        "these tests need an emulator of AWS: set SIGILLO_AWS_ENDPOINT, or run `cargo xtask localstack up`, which \
+        "these tests need an emulator of AWS: set SIGILLO_AWS_ENDPOINT, or run `cargo xtask test`, which \
          installs one in {VENV}"
     );
     let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();

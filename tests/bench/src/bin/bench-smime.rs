@@ -51,7 +51,7 @@ fn main() -> Result<(), Failure> {
     fs::write(dir.path().join("ca.pem"), &pki.ca_pem)?;
     fs::write(dir.path().join("leaf.pem"), &pki.leaf_pem)?;
     fs::write(dir.path().join("key.pem"), &pki.key_pem)?;
-    let identity = Identity::from_chain(&[pki.leaf.clone()])?;
+    let identity = Identity::from_chain(std::slice::from_ref(&pki.leaf))?;
     let key = RsaKey::from_pem(pki.key_pem.as_bytes())?;
     let verifier = Verifier::new(Anchors::from_certificates([Certificate::from_der(&pki.ca)?]));
 
