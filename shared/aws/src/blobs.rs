@@ -22,6 +22,7 @@ use aws_sdk_s3::{
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Frame, SizeHint};
 use mime::Rope;
+use pec::Instant;
 use stages::{
     BlobKey,
     ports::{BlobError, Blobs, Put},
@@ -54,6 +55,21 @@ impl S3Blobs {
 
     fn bucket(&self, key: &BlobKey) -> &str {
         if key.as_str().starts_with(VAULT_PREFIX) { &self.buckets.vault } else { &self.buckets.data }
+    }
+
+    /// The whole blob with the instant when it was stored.
+    ///
+    /// # Errors
+    /// [`BlobError::Unavailable`]
+    pub async fn get_dated(&self, key: &BlobKey) -> Result<Option<(Bytes, Instant)>, BlobError> {
+        match self.client.get_object().bucket(self.bucket(key)).key(key.as_str()).send().await {
+            Ok(object) => {
+                let stored = object.last_modified().map_or(0, aws_sdk_s3::primitives::DateTime::secs);
+                Ok(Some((whole(key, object).await?, Instant::from_unix_s(stored))))
+            }
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(failed(&error)),
+        }
     }
 
     async fn list_in(
@@ -101,11 +117,7 @@ impl Blobs for S3Blobs {
     }
 
     async fn get(&self, key: &BlobKey) -> Result<Option<Bytes>, BlobError> {
-        match self.client.get_object().bucket(self.bucket(key)).key(key.as_str()).send().await {
-            Ok(object) => whole(key, object).await.map(Some),
-            Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(failed(&error)),
-        }
+        Ok(self.get_dated(key).await?.map(|(bytes, _)| bytes))
     }
 
     async fn get_range(&self, key: &BlobKey, from: u64, len: u64) -> Result<Option<Bytes>, BlobError> {

@@ -2,13 +2,25 @@
 //! only crate that names an AWS SDK; no rule of PEC is here.
 
 pub mod blobs;
+pub mod carrier;
 pub mod clients;
 pub mod config;
+pub mod csr;
+pub mod directory;
 pub mod facts;
+pub mod function;
+pub mod ingest;
 pub mod local;
+pub mod notarize;
+pub mod queue;
+pub mod shell;
+pub mod signer;
 
 pub use blobs::S3Blobs;
 pub use clients::Clients;
 pub use config::Config;
+pub use directory::S3Directory;
 pub use facts::DynamoFacts;
 pub use local::{SystemClock, SystemIds};
+pub use queue::SqsQueue;
+pub use signer::KmsSigner;

@@ -1,11 +1,13 @@
 //! The emulator that these tests run against: the one that `SIGILLO_AWS_ENDPOINT` names, else one of our own, which
 //! ends with the test program.
+#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(clippy::expect_used, reason = "a part of tests: a panic is how a test fails")]
 
 use std::{
     io::{BufRead, BufReader, Write},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -25,15 +27,20 @@ const REGION: &str = "eu-south-1";
 
 /// The emulator with what it lacks; it ends, with all that it started, when its standard input does: when the test
 /// program is gone, however it went.
-const EMULATOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/emulator/emulator.py");
+const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/emulator/emulator.py");
 
 /// The emulator's address.
 pub fn endpoint() -> &'static str {
-    static ENDPOINT: OnceLock<String> = OnceLock::new();
-    ENDPOINT.get_or_init(|| std::env::var("SIGILLO_AWS_ENDPOINT").unwrap_or_else(|_| start()))
+    static EMULATOR: OnceLock<(String, Option<Child>)> = OnceLock::new();
+    let start = || match std::env::var("SIGILLO_AWS_ENDPOINT") {
+        Ok(endpoint) => (endpoint, None),
+        Err(_) => start(),
+    };
+    &EMULATOR.get_or_init(start).0
 }
 
-fn start() -> String {
+/// Starts one. Its standard input stays open until this process ends.
+fn start() -> (String, Option<Child>) {
     let venv = root().join(VENV);
     let python = venv.join("bin/python");
     assert!(
@@ -45,8 +52,8 @@ fn start() -> String {
     let endpoint = format!("http://127.0.0.1:{port}");
     let log = std::fs::File::create(std::env::temp_dir().join(format!("sigillo-emulator-{port}.log")))
         .expect("a log");
-    let mut keeper = Command::new(python)
-        .args([EMULATOR, "--keep"])
+    let keeper = Command::new(python)
+        .args([PROGRAM, "--keep"])
         .env("BIND_HOST", "127.0.0.1")
         .env("GATEWAY_PORT", port.to_string())
         .env("AWS_ENDPOINT_URL", &endpoint)
@@ -56,10 +63,8 @@ fn start() -> String {
         .stderr(log)
         .spawn()
         .expect("python starts");
-    // The pipe stays open until this process ends.
-    std::mem::forget(keeper.stdin.take());
     wait_until_healthy(port);
-    endpoint
+    (endpoint, Some(keeper))
 }
 
 fn wait_until_healthy(port: u16) {

@@ -1,0 +1,353 @@
+//! The functions: read the environment, build clients once, feed the stage. One folder of `functions/` for each.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use futures_util::future::try_join_all;
+use lambda_runtime::{Context, LambdaEvent, service_fn};
+use pec::Index;
+use serde_json::Value;
+use smime::{Anchors, CertificateError, Verifier};
+use stages::{
+    BlobKey, Rim, StageError,
+    ports::{BlobError, Blobs, Carrier, Clock, Directory, Scanner},
+};
+
+use crate::{
+    Clients, Config, DynamoFacts, S3Blobs, SqsQueue, SystemClock, SystemIds,
+    carrier::SesCarrier,
+    config::ConfigError,
+    directory::{DirectoryError, S3Directory},
+    ingest::{self, Ingest},
+    notarize::{self, StreamEvent},
+    shell::{self, batch::Rule},
+    signer::{KeyChain, KeysError, KmsSigner},
+};
+
+/// What a `main` answers.
+pub use lambda_runtime::Error;
+
+/// Debts that one tick hints at a time.
+const HINTS_MAX: usize = 500;
+
+/// The functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// SES events to spool entries.
+    Ingest,
+    /// Queue `accept`.
+    Accept,
+    /// Queue `seal`.
+    Seal,
+    /// Queue `dispatch`.
+    Dispatch,
+    /// Queue `receive`.
+    Receive,
+    /// Queue `deliver`.
+    Deliver,
+    /// Queue `certify`.
+    Certify,
+    /// Queue `watch`, and a tick each minute.
+    Watch,
+    /// The log's stream to the vault.
+    Notarize,
+}
+
+impl Name {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Ingest,
+        Self::Accept,
+        Self::Seal,
+        Self::Dispatch,
+        Self::Receive,
+        Self::Deliver,
+        Self::Certify,
+        Self::Watch,
+        Self::Notarize,
+    ];
+
+    /// As its folder is named.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Accept => "accept",
+            Self::Seal => "seal",
+            Self::Dispatch => "dispatch",
+            Self::Receive => "receive",
+            Self::Deliver => "deliver",
+            Self::Certify => "certify",
+            Self::Watch => "watch",
+            Self::Notarize => "notarize",
+        }
+    }
+
+    /// Which function a multi-call binary is: `SIGILLO_FUNCTION`, else the handler that Lambda names.
+    ///
+    /// # Errors
+    /// [`StartError::Name`]
+    pub fn from_env() -> Result<Self, StartError> {
+        let name =
+            ["SIGILLO_FUNCTION", "_HANDLER"].iter().find_map(|v| std::env::var(v).ok()).unwrap_or_default();
+        name.parse()
+    }
+}
+
+impl FromStr for Name {
+    type Err = StartError;
+
+    fn from_str(text: &str) -> Result<Self, StartError> {
+        Self::ALL.into_iter().find(|n| n.as_str() == text).ok_or_else(|| StartError::Name(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a deployment brings that is not AWS.
+#[derive(Clone)]
+pub struct Parts {
+    /// The virus scanner.
+    pub scanner: Arc<dyn Scanner>,
+    /// The way to other systems, but for what SES carries.
+    pub carrier: Arc<dyn Carrier>,
+}
+
+/// Why a function does not start. Displays finish the sentence "failed to …".
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No such function.
+    #[error("start function {0:?}: there is none of this name")]
+    Name(String),
+    /// The environment.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Something that operators put into the data bucket.
+    #[error("find {0} in the data bucket")]
+    Missing(String),
+    /// S3 does not answer.
+    #[error("read the settings")]
+    Settings(#[from] BlobError),
+    /// The anchors are no certificates.
+    #[error("use the trust anchors")]
+    Anchors(#[from] CertificateError),
+    /// No index.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// Keys or certificates.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+}
+
+/// Everything that a function needs, made once.
+pub struct Function {
+    config: Config,
+    rim: Rim,
+    blobs: Arc<S3Blobs>,
+    directory: Option<Arc<S3Directory>>,
+}
+
+impl Function {
+    /// For one of the functions: what it does not need it does not read, for its role may not.
+    ///
+    /// # Errors
+    /// [`StartError`]
+    pub async fn open(
+        name: Name,
+        config: Config,
+        clients: Clients,
+        parts: Parts,
+    ) -> Result<Self, StartError> {
+        let blobs = Arc::new(S3Blobs::new(clients.s3.clone(), config.buckets.clone()));
+        let stage = !matches!(name, Name::Ingest | Name::Notarize);
+
+        // 1. Settings from the data bucket: index, anchors, certificates.
+        let directory = if stage { Some(Arc::new(open_directory(&clients, &config).await?)) } else { None };
+        let anchors = if stage { open_anchors(&blobs, &config).await? } else { Anchors::new() };
+        let chains = if stage { open_chains(&blobs, &config).await? } else { Vec::new() };
+
+        // 2. Keys: who signs makes sure of them first.
+        let signer = KmsSigner::new(clients.kms, chains)?;
+        if matches!(name, Name::Seal | Name::Certify) {
+            signer.check().await?;
+        }
+
+        // 3. The rim.
+        let carrier = match config.ses_ordinary {
+            true => Arc::new(SesCarrier::new(clients.ses, parts.carrier)) as Arc<dyn Carrier>,
+            false => parts.carrier,
+        };
+        let rim = Rim {
+            facts: Arc::new(DynamoFacts::new(clients.dynamodb, config.tables.clone())),
+            blobs: Arc::clone(&blobs) as Arc<dyn Blobs>,
+            queue: Arc::new(SqsQueue::new(clients.sqs, config.queues.clone())),
+            signer: Arc::new(signer),
+            carrier,
+            scanner: parts.scanner,
+            directory: match &directory {
+                Some(directory) => Arc::clone(directory) as Arc<dyn Directory>,
+                None => Arc::new(NoIndex),
+            },
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(SystemIds),
+            verifier: Arc::new(Verifier::new(anchors)),
+            limits: config.limits,
+        };
+        Ok(Self { config, rim, blobs, directory })
+    }
+
+    /// All ports together.
+    #[must_use]
+    pub fn rim(&self) -> &Rim {
+        &self.rim
+    }
+
+    /// A batch of jobs.
+    pub async fn jobs(&self, event: SqsEvent, context: &Context) -> SqsBatchResponse {
+        self.look_around().await;
+        shell::jobs(&self.rim, event, self.rule(context)).await
+    }
+
+    /// A batch of SES events.
+    pub async fn events(&self, event: SqsEvent, context: &Context) -> SqsBatchResponse {
+        let ingest = &Ingest::new(self.rim.clone(), Arc::clone(&self.blobs), &self.config);
+        let take = |batch: Vec<Vec<ingest::event::Event>>| async move {
+            let mut results = Vec::with_capacity(batch.len());
+            for events in batch {
+                results.push(ingest.take(events).await);
+            }
+            results
+        };
+        shell::records(event, self.rule(context), ingest::event::parse, take).await
+    }
+
+    /// A tick: hints of what is overdue, spool entries that nobody handled. Answers how many hints were sent.
+    ///
+    /// # Errors
+    /// [`StageError`]; the next tick finds what this one left.
+    pub async fn tick(&self) -> Result<usize, StageError> {
+        self.look_around().await;
+        let now = self.rim.now();
+        let mut sent = 0;
+        loop {
+            let hinted = stages::watch::hints(&self.rim, now, HINTS_MAX).await?;
+            sent += hinted;
+            if hinted < HINTS_MAX {
+                break;
+            }
+        }
+        Ok(sent + stages::watch::sweep(&self.rim, now).await?)
+    }
+
+    /// A batch of the log's stream. Answers the place of the first record that failed: the stream comes again from
+    /// there.
+    pub async fn stream(&self, event: StreamEvent) -> Option<String> {
+        for record in &event.records {
+            if let Err(error) = notarize::copy(self.blobs.as_ref(), record).await {
+                tracing::error!(error = %error, sequence = record.sequence(), "an entry of the log is not in the vault yet");
+                return Some(record.sequence().to_owned());
+            }
+        }
+        None
+    }
+
+    async fn look_around(&self) {
+        if let Some(directory) = &self.directory {
+            directory.refresh(self.rim.now()).await;
+        }
+    }
+
+    fn rule(&self, context: &Context) -> Rule {
+        Rule { concurrency: self.config.concurrency, until: shell::until(context) }
+    }
+}
+
+/// Runs a function until Lambda ends it: what each `main` calls.
+///
+/// # Errors
+/// What keeps it from starting, or Lambda's runtime from answering.
+pub async fn run(name: Name, parts: Parts) -> Result<(), Error> {
+    lambda_runtime::tracing::init_default_subscriber();
+    let function = open(name, parts).await.inspect_err(|error| {
+        tracing::error!(error = %error, "the function does not start");
+    })?;
+    let function = &function;
+    match name {
+        Name::Ingest => {
+            let serve = |event: LambdaEvent<SqsEvent>| async move {
+                Ok::<_, Error>(function.events(event.payload, &event.context).await)
+            };
+            lambda_runtime::run(service_fn(serve)).await
+        }
+        Name::Watch => {
+            let serve = |event: LambdaEvent<Value>| watch(function, event);
+            lambda_runtime::run(service_fn(serve)).await
+        }
+        Name::Notarize => {
+            let serve = |event: LambdaEvent<StreamEvent>| async move {
+                let failed = function.stream(event.payload).await;
+                let items: Vec<Value> =
+                    failed.into_iter().map(|n| serde_json::json!({ "itemIdentifier": n })).collect();
+                Ok::<_, Error>(serde_json::json!({ "batchItemFailures": items }))
+            };
+            lambda_runtime::run(service_fn(serve)).await
+        }
+        Name::Accept | Name::Seal | Name::Dispatch | Name::Receive | Name::Deliver | Name::Certify => {
+            let serve = |event: LambdaEvent<SqsEvent>| async move {
+                Ok::<_, Error>(function.jobs(event.payload, &event.context).await)
+            };
+            lambda_runtime::run(service_fn(serve)).await
+        }
+    }
+}
+
+async fn open(name: Name, parts: Parts) -> Result<Function, StartError> {
+    let config = Config::from_env()?;
+    Function::open(name, config, Clients::from_env().await, parts).await
+}
+
+/// Jobs of its queue, or a tick: whatever has no records.
+async fn watch(function: &Function, event: LambdaEvent<Value>) -> Result<Value, Error> {
+    if event.payload.get("Records").is_some() {
+        let batch: SqsEvent = serde_json::from_value(event.payload)?;
+        return Ok(serde_json::to_value(function.jobs(batch, &event.context).await)?);
+    }
+    let sent = function.tick().await.inspect_err(|error| {
+        tracing::error!(error = %shell::Told::of(error), "a tick failed");
+    })?;
+    Ok(serde_json::json!({ "hints": sent }))
+}
+
+async fn open_directory(clients: &Clients, config: &Config) -> Result<S3Directory, DirectoryError> {
+    let (bucket, key) = (config.buckets.data.clone(), config.index_key.clone());
+    S3Directory::open(clients.s3.clone(), bucket, key, SystemClock.now()).await
+}
+
+async fn open_anchors(blobs: &S3Blobs, config: &Config) -> Result<Anchors, StartError> {
+    Ok(Anchors::from_files([setting(blobs, &config.anchors_key).await?.as_slice()])?)
+}
+
+async fn open_chains(blobs: &S3Blobs, config: &Config) -> Result<Vec<KeyChain>, StartError> {
+    try_join_all(config.keys.iter().map(|key| async move {
+        Ok(KeyChain { key: key.clone(), chain: setting(blobs, &key.chain_key).await? })
+    }))
+    .await
+}
+
+async fn setting(blobs: &S3Blobs, key: &str) -> Result<Vec<u8>, StartError> {
+    let found = blobs.get(&BlobKey::listed(key.to_owned())).await?;
+    found.map(Into::into).ok_or_else(|| StartError::Missing(key.to_owned()))
+}
+
+/// For functions that type no recipient.
+struct NoIndex;
+
+impl Directory for NoIndex {
+    fn index(&self) -> Arc<Index> {
+        Arc::new(Index::default())
+    }
+}
