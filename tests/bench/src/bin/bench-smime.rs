@@ -138,8 +138,7 @@ const SIGN: [&str; 13] = [
     "cms", "-sign", "-binary", "-md", "sha256", "-signer", "leaf.pem", "-inkey", "key.pem", "-in", "content",
     "-outform", "SMIME",
 ];
-const VERIFY: [&str; 9] =
-    ["cms", "-verify", "-inform", "SMIME", "-in", "message.eml", "-CAfile", "ca.pem", "-binary"];
+const VERIFY: [&str; 8] = ["cms", "-verify", "-inform", "SMIME", "-in", "message.eml", "-CAfile", "ca.pem"];
 
 fn openssl(dir: &Path, arguments: &[&str]) -> Result<(), Failure> {
     let status = Command::new("openssl")
@@ -165,14 +164,14 @@ fn message(content: &Bytes, cms: &[u8]) -> Bytes {
     let mut rope = Rope::new();
     rope.push(
         "MIME-Version: 1.0\r\nContent-Type: multipart/signed; protocol=\"application/pkcs7-signature\"; \
-         micalg=sha-256; boundary=\"b\"\r\n\r\n--b\r\n",
+         micalg=sha-256; boundary=\"limite\"\r\n\r\n--limite\r\n",
     );
     rope.push(content.clone());
     rope.push(
-        "\r\n--b\r\nContent-Type: application/pkcs7-signature; name=\"smime.p7s\"\r\n\
+        "\r\n--limite\r\nContent-Type: application/pkcs7-signature; name=\"smime.p7s\"\r\n\
          Content-Transfer-Encoding: base64\r\n\r\n",
     );
     rope.push(mime::encode::base64_lines(cms));
-    rope.push("\r\n--b--\r\n");
+    rope.push("\r\n--limite--\r\n");
     rope.to_bytes()
 }
