@@ -148,7 +148,7 @@ def registry(passwords):
             "id": secrets.token_hex(16),
             "address": address,
             "organisation": ORGANISATION,
-            "state": "Active",
+            "state": "active",
             "quota_bytes": 2 << 30,
             "receipts_in_inbox": True,
             "takes_ordinary": False,

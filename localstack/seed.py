@@ -7,6 +7,9 @@ template.yaml as it stands: local paths in it are uploaded and replaced, as `sam
 """
 
 import argparse
+import functools
+import hashlib
+import io
 import json
 import os
 import pathlib
@@ -14,6 +17,7 @@ import shlex
 import sys
 import time
 import tomllib
+import zipfile
 
 import boto3
 from botocore.config import Config
@@ -28,14 +32,12 @@ CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "CAPABILITY_NAMED_IA
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--functions", type=pathlib.Path, help="folder with NAME/bootstrap.zip for each function")
-    arguments.add_argument("--one-for-all", type=pathlib.Path, help="one zip for every function instead")
+    code = arguments.add_mutually_exclusive_group(required=True)
+    code.add_argument("--functions", type=pathlib.Path, help="folder with NAME/bootstrap for each function")
+    code.add_argument("--one-for-all", type=pathlib.Path, help="one executable for every function instead")
     arguments.add_argument("--config-env", default="local", help="section of samconfig.toml")
     arguments.add_argument("--no-demo", action="store_true", help="no certificates, domain and mailboxes")
     options = arguments.parse_args()
-    if not os.environ.get("AWS_ENDPOINT_URL"):
-        sys.exit("seed.py: failed to start: AWS_ENDPOINT_URL is not set")
-
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     deploy = config[options.config_env]["deploy"]["parameters"]
     region = config["default"]["global"]["parameters"]["region"]
@@ -44,7 +46,7 @@ def main():
     template = package(aws, deploy["stack_name"], options)
     parameters = overrides(deploy["parameter_overrides"])
     outputs = apply(aws, deploy["stack_name"], template, parameters)
-    set_what_is_ignored(aws, template, parameters, outputs)
+    set_what_is_ignored(aws, template, deploy["stack_name"], parameters, outputs)
     check(aws, template, deploy["stack_name"], parameters, outputs)
     if not options.no_demo:
         demo.settle(aws, outputs)
@@ -52,9 +54,10 @@ def main():
 
 
 class Aws:
-    """Clients by name, made once."""
+    """Clients of the emulator by name, made once. Nothing here ever speaks to AWS itself."""
 
     def __init__(self, region):
+        self.endpoint = os.environ.get("AWS_ENDPOINT_URL") or sys.exit("failed to start: AWS_ENDPOINT_URL is not set")
         self.session = boto3.Session("test", "test", region_name=region)
         self.clients = {}
 
@@ -64,7 +67,7 @@ class Aws:
     def client(self, name):
         if name not in self.clients:
             config = Config(s3={"addressing_style": "path"}, retries={"mode": "standard"})
-            self.clients[name] = self.session.client(name, config=config)
+            self.clients[name] = self.session.client(name, config=config, endpoint_url=self.endpoint)
         return self.clients[name]
 
 
@@ -84,9 +87,7 @@ def package(aws, stack, options):
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::Serverless::Function":
             name = properties["CodeUri"].removeprefix("functions/")
-            archive = options.one_for_all or options.functions / name / "bootstrap.zip"
-            key = f"functions/{name}-{int(archive.stat().st_mtime)}.zip"
-            aws.s3.put_object(Bucket=bucket, Key=key, Body=archive.read_bytes())
+            key = function(aws, bucket, options.one_for_all or options.functions / name / "bootstrap")
             properties["CodeUri"] = {"Bucket": bucket, "Key": key}
         elif resource["Type"] == "AWS::CloudFormation::Stack":
             path = properties["TemplateURL"]
@@ -94,6 +95,20 @@ def package(aws, stack, options):
             properties["TemplateURL"] = upload(aws, bucket, path, body)
     template["_url"] = upload(aws, bucket, "template.json", json.dumps(template))
     return template
+
+
+@functools.cache
+def function(aws, bucket, executable):
+    """An executable as Lambda takes it; under a name that changes with its octets, so that an update is seen."""
+    octets = executable.read_bytes()
+    entry = zipfile.ZipInfo("bootstrap")
+    entry.external_attr, entry.compress_type = 0o755 << 16, zipfile.ZIP_DEFLATED
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", compresslevel=1) as archive:
+        archive.writestr(entry, octets)
+    key = f"functions/{hashlib.sha256(octets).hexdigest()}.zip"
+    aws.s3.put_object(Bucket=bucket, Key=key, Body=packed.getvalue())
+    return key
 
 
 def make_bucket(aws, name):
@@ -108,7 +123,7 @@ def make_bucket(aws, name):
 
 def upload(aws, bucket, key, body):
     aws.s3.put_object(Bucket=bucket, Key=key, Body=body.encode())
-    return f"{os.environ['AWS_ENDPOINT_URL']}/{bucket}/{key}"
+    return f"{aws.endpoint}/{bucket}/{key}"
 
 
 def apply(aws, stack, template, parameters):
@@ -167,7 +182,7 @@ def tables(template, outputs):
     return {name: outputs[name] for name in names}
 
 
-def set_what_is_ignored(aws, template, parameters, outputs):
+def set_what_is_ignored(aws, template, stack, parameters, outputs):
     resources = template["Resources"]
     for physical in tables(template, outputs).values():
         aws.dynamodb.update_continuous_backups(
@@ -187,6 +202,16 @@ def set_what_is_ignored(aws, template, parameters, outputs):
     aws.s3.put_object_lock_configuration(
         Bucket=outputs["VaultBucket"], ObjectLockConfiguration=object_lock(template, parameters)
     )
+    # A parameter comes as a text where the emulator's poller expects a number.
+    for handler in handlers(template):
+        for mapping in mappings(aws, f"{stack}-{handler}"):
+            if ":sqs:" in mapping["EventSourceArn"]:
+                most = {"MaximumConcurrency": int(parameters["StageConcurrency"])}
+                aws.client("lambda").update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig=most)
+
+
+def mappings(aws, function):
+    return aws.client("lambda").list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
 
 
 def object_lock(template, parameters):
@@ -271,13 +296,12 @@ def check_buckets(aws, template, parameters, outputs):
 
 
 def check_functions(aws, template, stack):
-    functions = aws.client("lambda")
     for handler, said in handlers(template).items():
         name = f"{stack}-{handler}"
         sources = {event["Type"] for event in said["Events"].values()} - {"ScheduleV2"}
-        mappings = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
-        require(len(mappings) == len(sources) == 1, f"mappings of {name}: {mappings}")
-        require(mappings[0]["FunctionResponseTypes"] == ["ReportBatchItemFailures"], f"mapping of {name}")
+        found = mappings(aws, name)
+        require(len(found) == len(sources) == 1, f"mappings of {name}: {found}")
+        require(found[0]["FunctionResponseTypes"] == ["ReportBatchItemFailures"], f"mapping of {name}")
     schedules = aws.scheduler.list_schedules()["Schedules"]
     targets = [schedule["Target"]["Arn"].rpartition(":")[2] for schedule in schedules]
     require(targets.count(f"{stack}-watch") == 1, f"schedule of watch: {targets}")

@@ -1,0 +1,113 @@
+"""Sends a letter through a deployment that seed.py made, and waits for its receipts.
+
+    AWS_ENDPOINT_URL=http://127.0.0.1:4566 letter.py
+
+The letter enters as SES Mail Manager would bring it: an object below ses/submission/ORGANISATION/ in the data bucket.
+From there on it is the template's wiring and the functions that carry it: S3's notification, queues, mappings, the
+log's stream. It is there when the recipient has the envelope, the sender the acceptance and the delivery receipt, and
+the vault a copy of every entry of the legal log.
+"""
+
+import collections
+import email.utils
+import hashlib
+import pathlib
+import sys
+import time
+import tomllib
+import uuid
+
+import demo
+import seed
+
+WAIT_S_MAX = 120
+
+# What the two mailboxes must hold in the end, by kind and mailbox.
+WANTED = {
+    ("mittente", "acceptance"): 1,
+    ("mittente", "delivery"): 1,
+    ("destinatario", "transport-envelope"): 1,
+}
+
+
+def main():
+    aws, outputs = deployment()
+    begin = time.monotonic()
+    before = filed(aws, outputs)
+    submit(aws, outputs["DataBucket"])
+    until(lambda: filed(aws, outputs) - before == collections.Counter(WANTED), lambda: filed(aws, outputs) - before)
+    took_s = time.monotonic() - begin
+    until(lambda: not missing(aws, outputs), lambda: missing(aws, outputs))
+    entries = len(log(aws, outputs))
+    print(f"envelope and receipts are filed after {took_s:.1f} s; {entries} entries of the log are in the vault")
+
+
+def deployment():
+    """Clients, and the outputs of the stack."""
+    config = tomllib.loads((seed.ROOT / "samconfig.toml").read_text())
+    aws = seed.Aws(config["default"]["global"]["parameters"]["region"])
+    stack = config["local"]["deploy"]["parameters"]["stack_name"]
+    described = aws.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
+    return aws, {output["OutputKey"]: output["OutputValue"] for output in described}
+
+
+def submit(aws, bucket):
+    sender, recipient = (f"{name}@{demo.DOMAIN}" for name in demo.ACCOUNTS)
+    lines = [
+        f"From: {sender}",
+        f"To: {recipient}",
+        "Subject: Prova",
+        f"Date: {email.utils.formatdate()}",
+        f"Message-ID: <{uuid.uuid4()}@client.example>",
+        "MIME-Version: 1.0",
+        "Content-Type: text/plain; charset=us-ascii",
+        "",
+        "Buongiorno.",
+        "",
+    ]
+    key = f"ses/submission/{demo.ORGANISATION}/{uuid.uuid4().hex}"
+    aws.s3.put_object(Bucket=bucket, Key=key, Body="\r\n".join(lines).encode())
+
+
+def filed(aws, outputs):
+    """How many messages of each kind are in each mailbox."""
+    mailboxes = {}
+    for name in demo.ACCOUNTS:
+        key = {"pk": {"S": f"address#{name}@{demo.DOMAIN}"}, "sk": {"S": "mailbox"}}
+        row = aws.dynamodb.get_item(TableName=outputs["RegistryTable"], Key=key, ConsistentRead=True)["Item"]
+        mailboxes[f"mailbox#{row['body']['M']['id']['S']}"] = name
+    counted = collections.Counter()
+    for item in scan(aws, outputs["MailboxesTable"]):
+        if item["sk"]["S"].startswith("msg#"):
+            kind = item["body"]["M"]["summary"]["M"]["kind"].get("S", "none")
+            counted[mailboxes[item["pk"]["S"]], kind] += 1
+    return counted
+
+
+def log(aws, outputs):
+    return list(scan(aws, outputs["LegalLogTable"]))
+
+
+def missing(aws, outputs):
+    """Entries of the log that have no copy in the vault."""
+    pages = aws.s3.get_paginator("list_objects_v2").paginate(Bucket=outputs["VaultBucket"], Prefix="vault/log/")
+    there = {pathlib.PurePath(o["Key"]).stem for page in pages for o in page.get("Contents", [])}
+    names = [hashlib.sha256(f"{e['pk']['S']}\0{e['sk']['S']}".encode()).hexdigest() for e in log(aws, outputs)]
+    return [name for name in names if name not in there]
+
+
+def scan(aws, table):
+    for page in aws.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
+        yield from page["Items"]
+
+
+def until(holds, told):
+    end = time.monotonic() + WAIT_S_MAX
+    while not holds():
+        if time.monotonic() > end:
+            sys.exit(f"failed to see it in {WAIT_S_MAX} s; seen so far: {told()}")
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()

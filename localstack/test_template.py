@@ -1,0 +1,371 @@
+"""What must hold of template.yaml as SAM renders it: who may do what, and that template and code name the same things.
+
+    test_template.py        with the Python of target/localstack/venv; no emulator is needed
+"""
+
+import fnmatch
+import functools
+import logging
+import os
+import pathlib
+import re
+import shlex
+import tomllib
+import unittest
+
+os.environ.setdefault("AWS_DEFAULT_REGION", "eu-south-1")  # before the transform looks for a region
+
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PSEUDO = {
+    "AWS::Partition": "aws",
+    "AWS::Region": "eu-south-1",
+    "AWS::AccountId": "111122223333",
+    "AWS::StackName": "sigillo",
+}
+NOTHING = object()
+
+WRITES = ["dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"]
+WRITES += ["dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:PartiQLDelete", "dynamodb:DeleteTable"]
+
+# Functions whose commits append to the legal log: all that run a stage.
+APPEND = {"accept", "seal", "certify", "receive", "deliver", "dispatch", "watch"}
+
+
+def read(path):
+    return (ROOT / path).read_text()
+
+
+class NoPolicies:
+    """SAM asks for AWS's managed policies; we name none of them."""
+
+    def load(self):
+        return {}
+
+
+@functools.cache
+def rendered():
+    """The template as SAM renders it."""
+    logging.getLogger("samtranslator").setLevel(logging.ERROR)
+    source = yaml_parse(read("template.yaml"))
+    for resource in source["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = "s3://bucket/key"
+    return transform(source, {"Environment": "Sigillo"}, NoPolicies())
+
+
+class Template:
+    """The rendered template, its intrinsics resolved under given parameters."""
+
+    def __init__(self, **parameters):
+        template = rendered()
+        self.resources = template["Resources"]
+        said = {name: str(p["Default"]) for name, p in template["Parameters"].items() if "Default" in p}
+        self.parameters = said | {"Environment": "Sigillo"} | parameters
+        self.conditions = {name: self.holds(c) for name, c in template["Conditions"].items()}
+
+    def holds(self, condition):
+        ((kind, of),) = condition.items()
+        if kind == "Fn::Equals":
+            return self.value(of[0]) == self.value(of[1])
+        assert kind == "Fn::Not", condition
+        return not self.holds(of[0])
+
+    def value(self, node):
+        if isinstance(node, list):
+            return [v for v in map(self.value, node) if v is not NOTHING]
+        if not isinstance(node, dict):
+            return node
+        if len(node) == 1:
+            ((kind, of),) = node.items()
+            if kind == "Ref":
+                return self.ref(of)
+            if kind == "Fn::GetAtt":
+                return self.attribute(*(of if isinstance(of, list) else of.split(".", 1)))
+            if kind == "Fn::If":
+                return self.value(of[1] if self.conditions[of[0]] else of[2])
+            if kind == "Fn::Sub":
+                return self.sub(*(of if isinstance(of, list) else (of, {})))
+        values = {k: self.value(v) for k, v in node.items()}
+        return {k: v for k, v in values.items() if v is not NOTHING}
+
+    def sub(self, text, more):
+        def found(match):
+            name = match[1]
+            if name in more:
+                return self.value(more[name])
+            return self.attribute(*name.split(".", 1)) if "." in name else self.ref(name)
+
+        return re.sub(r"\$\{([^}]+)\}", found, text)
+
+    def ref(self, name):
+        if name == "AWS::NoValue":
+            return NOTHING
+        return PSEUDO.get(name) or self.parameters.get(name) or self.name(name)
+
+    def name(self, logical):
+        if logical in self.parameters:
+            return self.parameters[logical]
+        properties = self.resources[logical].get("Properties", {})
+        for name in ("TableName", "BucketName", "QueueName", "LogGroupName", "FunctionName", "TopicName"):
+            if name in properties:
+                return self.value(properties[name])
+        return logical
+
+    def attribute(self, logical, attribute):
+        services = {
+            "AWS::DynamoDB::Table": "dynamodb:eu-south-1:111122223333:table/",
+            "AWS::S3::Bucket": "s3:::",
+            "AWS::SQS::Queue": "sqs:eu-south-1:111122223333:",
+            "AWS::Logs::LogGroup": "logs:eu-south-1:111122223333:log-group:",
+            "AWS::IAM::Role": "iam::111122223333:role/",
+        }
+        arn = f"arn:aws:{services.get(self.resources[logical]['Type'], 'other:')}{self.name(logical)}"
+        return {"Arn": arn, "StreamArn": f"{arn}/stream/1"}.get(attribute, f"{logical}.{attribute}")
+
+    def of(self, kind):
+        return {
+            name: self.value(r["Properties"])
+            for name, r in self.resources.items()
+            if r["Type"] == kind and self.conditions.get(r.get("Condition"), True)
+        }
+
+    def roles(self):
+        """Statements of each function's role, by function."""
+        roles, managed = self.of("AWS::IAM::Role"), self.of("AWS::IAM::ManagedPolicy")
+        found = {}
+        for name, role in roles.items():
+            if name == "WatchScheduleRole":
+                continue
+            documents = [policy["PolicyDocument"] for policy in role["Policies"]]
+            documents += [managed[policy]["PolicyDocument"] for policy in role.get("ManagedPolicyArns", [])]
+            found[name.removesuffix("Role").lower()] = [s for d in documents for s in d["Statement"]]
+        return found
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def covers(statement, action, resource):
+    actions = any(fnmatch.fnmatchcase(action.lower(), a.lower()) for a in listed(statement["Action"]))
+    return actions and any(fnmatch.fnmatchcase(resource, r) for r in listed(statement["Resource"]))
+
+
+def may(statements, action, resource):
+    """Whether policies allow it; conditions are taken as met by an Allow and by a Deny."""
+    said = [s["Effect"] for s in statements if covers(s, action, resource)]
+    return "Allow" in said and "Deny" not in said
+
+
+class Policies(unittest.TestCase):
+    def setUp(self):
+        self.template = Template()
+        self.roles = self.template.roles()
+        self.log = self.template.attribute("LegalLogTable", "Arn")
+
+    def guard(self):
+        return self.template.of("AWS::DynamoDB::Table")["LegalLogTable"]["ResourcePolicy"]["PolicyDocument"]["Statement"]
+
+    def test_no_role_may_change_or_remove_an_entry_of_the_log(self):
+        self.assertEqual(len(self.roles), 9)
+        for function, statements in self.roles.items():
+            for action in WRITES:
+                for resource in (self.log, f"{self.log}/index/by-day"):
+                    self.assertFalse(may(statements, action, resource), f"{function}: {action}")
+
+    def test_a_role_that_was_given_too_much_is_found_and_the_table_refuses_it_all_the_same(self):
+        for given in ("dynamodb:*", "dynamodb:UpdateItem", "dynamodb:Delete*", "*"):
+            statements = [{"Effect": "Allow", "Action": given, "Resource": "*"}]
+            tried = [action for action in WRITES if may(statements, action, self.log)]
+            self.assertNotEqual(tried, [], given)
+            # Deletion of the whole table is what deletion protection is for.
+            refused = [a for a in tried if not may(statements + self.guard(), a, self.log)]
+            self.assertEqual(set(tried) - set(refused) - {"dynamodb:DeleteTable"}, set(), given)
+
+    def test_only_stages_append_to_the_log(self):
+        appends = {f for f, s in self.roles.items() if may(s + self.guard(), "dynamodb:PutItem", self.log)}
+        self.assertEqual(appends, APPEND)
+
+    def test_only_watch_updates_rows_and_nobody_deletes_any(self):
+        for table in ("LettersTable", "MailboxesTable", "RegistryTable"):
+            arn = self.template.attribute(table, "Arn")
+            updates = {f for f, s in self.roles.items() if may(s, "dynamodb:UpdateItem", arn)}
+            self.assertEqual(updates, {"watch"}, table)
+            for action in ("dynamodb:DeleteItem", "dynamodb:BatchWriteItem"):
+                self.assertFalse(any(may(s, action, arn) for s in self.roles.values()), action)
+
+    def test_nobody_removes_objects_or_loosens_the_lock(self):
+        for bucket in ("DataBucket", "VaultBucket"):
+            arn = self.template.attribute(bucket, "Arn")
+            for action in ("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"):
+                for function, statements in self.roles.items():
+                    self.assertFalse(may(statements, action, f"{arn}/vault/log/x"), f"{function}: {action}")
+
+    def test_what_a_function_may_write_into_the_vault(self):
+        vault = self.template.attribute("VaultBucket", "Arn")
+        for key, functions in {
+            "vault/infected/x.eml": {"accept", "receive"},
+            "vault/log/2026-03-02/x.json": {"notarize"},
+            "vault/alarms/x.json": {"notarize"},
+            "other": set(),
+        }.items():
+            found = {f for f, s in self.roles.items() if may(s, "s3:PutObject", f"{vault}/{key}")}
+            self.assertEqual(found, functions, key)
+
+    def test_signing_is_given_by_the_key_alone_and_to_those_who_sign(self):
+        for function, statements in self.roles.items():
+            for statement in statements:
+                for action in listed(statement["Action"]):
+                    self.assertFalse(action.startswith(("kms:", "*")), f"{function}: {action}")
+        key = yaml_parse(read("infra/signing-key.yaml"))["Resources"]["Key"]["Properties"]
+        self.assertEqual((key["KeySpec"], key["KeyUsage"]), ("RSA_2048", "SIGN_VERIFY"))
+        signers = []
+        for statement in key["KeyPolicy"]["Statement"]:
+            statement = statement.get("Fn::If", [None, statement])[1]
+            for action in listed(statement["Action"]):
+                self.assertNotIn("*", action)
+                if action == "kms:Sign":
+                    signers += listed(statement["Principal"]["AWS"])
+                    self.assertEqual(statement["Condition"]["StringEquals"]["kms:MessageType"], "DIGEST")
+        self.assertEqual([s["Ref"] for s in signers], ["SealRoleArn", "CertifyRoleArn", "KeyOperatorArn"])
+
+    def test_wildcards_stand_only_where_there_is_no_resource_to_name(self):
+        for function, statements in self.roles.items():
+            for statement in statements:
+                for action in listed(statement["Action"]):
+                    self.assertNotIn("*", action, function)
+                if "*" in listed(statement["Resource"]):
+                    free = {"xray:PutTraceSegments", "xray:PutTelemetryRecords", "dynamodb:ListStreams"}
+                    self.assertLessEqual(set(listed(statement["Action"])), free, function)
+
+    def test_each_function_takes_from_its_own_queue_only(self):
+        for name in self.template.of("AWS::SQS::Queue"):
+            arn = self.template.attribute(name, "Arn")
+            takes = {f for f, s in self.roles.items() if may(s, "sqs:ReceiveMessage", arn)}
+            own = {name.removesuffix("Queue").lower()} if name.endswith("Queue") else set()
+            self.assertEqual(takes, own, name)
+
+    def test_mail_by_ses_is_sent_only_where_it_was_chosen(self):
+        identity = "arn:aws:ses:eu-south-1:111122223333:identity/pec.example"
+        self.assertFalse(any(may(s, "ses:SendEmail", identity) for s in self.roles.values()))
+        chosen = Template(SesOrdinary="true", SesIdentity="pec.example").roles()
+        self.assertEqual({f for f, s in chosen.items() if may(s, "ses:SendEmail", identity)}, {"dispatch"})
+
+    def test_buckets_are_closed_and_speak_tls_only(self):
+        policies = self.template.of("AWS::S3::BucketPolicy")
+        for name, bucket in self.template.of("AWS::S3::Bucket").items():
+            self.assertEqual(set(bucket["PublicAccessBlockConfiguration"].values()), {True})
+            self.assertEqual(bucket["VersioningConfiguration"], {"Status": "Enabled"})
+            said = policies[f"{name}Policy"]["PolicyDocument"]["Statement"]
+            self.assertIn({"Bool": {"aws:SecureTransport": "false"}}, [s.get("Condition") for s in said])
+        lock = self.template.of("AWS::S3::Bucket")["VaultBucket"]["ObjectLockConfiguration"]
+        self.assertEqual(lock["Rule"]["DefaultRetention"], {"Mode": "COMPLIANCE", "Days": "945"})
+
+
+class NamesOfTheCode(unittest.TestCase):
+    def setUp(self):
+        self.template = Template(CertificateChainKey="settings/c.pem")
+        self.functions = self.template.of("AWS::Lambda::Function")
+
+    def test_every_variable_that_a_function_must_have_is_set(self):
+        table = [line for line in read("shared/aws/src/config.rs").splitlines() if line.startswith("//! | `SIGILLO")]
+        must = set()
+        for line in table:
+            name, _, absent = [cell.strip() for cell in line.removeprefix("//! |").rstrip("|").split("|")]
+            words = re.findall(r"`([^`]+)`", name)
+            first = words[0]
+            names = [first] + [first.removesuffix("_ACCEPT_URL") + w.removeprefix("...") for w in words[1:]]
+            must |= set(names) if absent == "refused" else set()
+        self.assertGreater(len(must), 12)
+        for name, function in self.functions.items():
+            variables = function["Environment"]["Variables"]
+            self.assertEqual(must - set(variables), set(), name)
+            keys = [entry for entry in variables["SIGILLO_KMS_KEYS"].split(",") if entry]
+            self.assertEqual([len(entry.split("|")) for entry in keys], [3], keys)
+
+    def test_without_a_certificate_there_is_no_key_to_sign_with(self):
+        functions = Template().of("AWS::Lambda::Function")
+        said = {f["Environment"]["Variables"]["SIGILLO_KMS_KEYS"] for f in functions.values()}
+        self.assertEqual(said, {","})
+
+    def test_tables_have_the_attributes_and_indexes_that_the_code_reads(self):
+        schema = read("shared/aws/src/facts/schema.rs")
+        constant = dict(re.findall(r'pub const (\w+): &str = "([^"]+)";', schema))
+        rows = {"DUE_INDEX": ("DUE_SHARD", "DUE"), "LOOKUP_INDEX": ("LOOKUP_PK", "LOOKUP_SK")}
+        log = {
+            "BY_SENDER_INDEX": ("SENDER_MONTH", "AT"),
+            "BY_CLIENT_INDEX": ("CLIENT_SHA256", "AT"),
+            "BY_DAY_INDEX": ("DAY", "AT"),
+        }
+        tables = self.template.of("AWS::DynamoDB::Table")
+        self.assertEqual(len(tables), 4)
+        for name, table in tables.items():
+            wanted = log if name == "LegalLogTable" else rows
+            wanted = {constant[i]: [constant[pk], constant[sk]] for i, (pk, sk) in wanted.items()}
+            found = {i["IndexName"]: [k["AttributeName"] for k in i["KeySchema"]] for i in table["GlobalSecondaryIndexes"]}
+            self.assertEqual(found, wanted, name)
+            self.assertEqual([k["AttributeName"] for k in table["KeySchema"]], [constant["PK"], constant["SK"]])
+
+    def test_every_queue_of_the_stages_has_dead_letters(self):
+        names = re.search(r"pub const ALL: \[Self; \d\] =\s*\[([^\]]+)\]", read("shared/stages/src/jobs.rs"))[1]
+        names = re.findall(r"Self::(\w+)", names)
+        queues = self.template.of("AWS::SQS::Queue")
+        for name in [*names, "Ingest"]:
+            dead = queues[f"{name}Queue"]["RedrivePolicy"]["deadLetterTargetArn"]
+            self.assertEqual(dead, self.template.attribute(f"{name}DeadLetters", "Arn"))
+            self.assertEqual(queues[f"{name}Queue"].get("FifoQueue", False), name == "Deliver")
+
+    def test_mappings_report_what_failed(self):
+        mappings = self.template.of("AWS::Lambda::EventSourceMapping")
+        self.assertEqual(len(mappings), 9)
+        for name, mapping in mappings.items():
+            self.assertEqual(mapping["FunctionResponseTypes"], ["ReportBatchItemFailures"], name)
+
+    def test_lines_that_alarms_wait_for_are_written(self):
+        alarms = yaml_parse(read("infra/log-alarms.yaml"))["Resources"]
+        for name, where in {"AlteredFilter": "shared/aws/src/notarize.rs", "UnpaidFilter": "shared/stages/src/watch.rs"}.items():
+            self.assertIn(alarms[name]["Properties"]["FilterPattern"], read(where))
+
+    def test_functions_are_those_of_their_folder(self):
+        sources = yaml_parse(read("template.yaml"))["Resources"].values()
+        named = {r["Properties"]["CodeUri"] for r in sources if r["Type"] == "AWS::Serverless::Function"}
+        there = {str(p.parent.relative_to(ROOT)) for p in ROOT.glob("functions/*/Cargo.toml")}
+        self.assertEqual(named, there - {"functions/all"})  # every function in one, for tests
+        for folder in named:
+            (binary,) = tomllib.loads(read(f"{folder}/Cargo.toml"))["bin"]
+            self.assertEqual(binary["name"], pathlib.PurePath(folder).name)
+
+
+class Stacks(unittest.TestCase):
+    def test_stacks_get_the_parameters_that_they_ask_for(self):
+        stacks = Template(IncomingDoor="true", SubmissionDoor="true").of("AWS::CloudFormation::Stack")
+        self.assertEqual(len(stacks), 13)
+        for name, stack in stacks.items():
+            asked = yaml_parse(read(stack["TemplateURL"]))["Parameters"]
+            must = {p for p, said in asked.items() if "Default" not in said}
+            given = set(stack["Parameters"])
+            self.assertLessEqual(given, set(asked), name)
+            self.assertLessEqual(must, given, name)
+
+    def test_doors_are_closed_by_default(self):
+        stacks = Template().of("AWS::CloudFormation::Stack")
+        self.assertEqual([name for name in stacks if "Door" in name], [])
+
+    def test_samconfig_sets_parameters_that_there_are(self):
+        parameters = yaml_parse(read("template.yaml"))["Parameters"]
+        config = tomllib.loads(read("samconfig.toml"))
+        for name in ("local", "staging", "production"):
+            text = config[name]["deploy"]["parameters"]["parameter_overrides"]
+            said = dict(word.split("=", 1) for word in shlex.split(text))
+            self.assertLessEqual(set(said), set(parameters), name)
+            self.assertLessEqual({p for p, v in parameters.items() if "Default" not in v}, set(said), name)
+        # The law asks for 30 months.
+        self.assertGreaterEqual(int(said["VaultRetentionDays"]), 30 * 31)
+        self.assertEqual(said["DeletionProtection"], "true")
+
+
+if __name__ == "__main__":
+    unittest.main()
