@@ -51,10 +51,9 @@ def deployment():
     return aws, {output["OutputKey"]: output["OutputValue"] for output in described}
 
 
-def submit(aws, bucket):
-    sender, recipient = (f"{name}@{demo.DOMAIN}" for name in demo.ACCOUNTS)
+def submit(aws, bucket, recipient=f"{demo.ACCOUNTS[1]}@{demo.DOMAIN}", text="Buongiorno."):
     lines = [
-        f"From: {sender}",
+        f"From: {demo.ACCOUNTS[0]}@{demo.DOMAIN}",
         f"To: {recipient}",
         "Subject: Prova",
         f"Date: {email.utils.formatdate()}",
@@ -62,7 +61,7 @@ def submit(aws, bucket):
         "MIME-Version: 1.0",
         "Content-Type: text/plain; charset=us-ascii",
         "",
-        "Buongiorno.",
+        text,
         "",
     ]
     key = f"ses/submission/{demo.ORGANISATION}/{uuid.uuid4().hex}"

@@ -115,12 +115,13 @@ class Template:
         return logical
 
     def attribute(self, logical, attribute):
+        here = f"{PSEUDO['AWS::Region']}:{PSEUDO['AWS::AccountId']}"
         services = {
-            "AWS::DynamoDB::Table": "dynamodb:eu-south-1:111122223333:table/",
+            "AWS::DynamoDB::Table": f"dynamodb:{here}:table/",
             "AWS::S3::Bucket": "s3:::",
-            "AWS::SQS::Queue": "sqs:eu-south-1:111122223333:",
-            "AWS::Logs::LogGroup": "logs:eu-south-1:111122223333:log-group:",
-            "AWS::IAM::Role": "iam::111122223333:role/",
+            "AWS::SQS::Queue": f"sqs:{here}:",
+            "AWS::Logs::LogGroup": f"logs:{here}:log-group:",
+            "AWS::IAM::Role": f"iam::{PSEUDO['AWS::AccountId']}:role/",
         }
         arn = f"arn:aws:{services.get(self.resources[logical]['Type'], 'other:')}{self.name(logical)}"
         return {"Arn": arn, "StreamArn": f"{arn}/stream/1"}.get(attribute, f"{logical}.{attribute}")

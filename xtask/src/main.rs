@@ -1,4 +1,4 @@
-//! What has an `if` in it: `cargo xtask up | test | bench | kill`.
+//! What has an `if` in it: `cargo xtask up | test | bench | kill | localstack`.
 
 use std::process::ExitCode;
 
@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 #[cfg(test)]
 mod checks;
+mod localstack;
 mod run;
 mod test;
 mod tools;
@@ -38,6 +39,10 @@ enum Task {
     ///
     /// Example: cargo xtask kill --rounds 20 --letters 500
     Kill(test::Kill),
+    /// The AWS form on this machine: deploy template.yaml to an emulator of AWS.
+    ///
+    /// Example: cargo xtask localstack up
+    Localstack(localstack::Localstack),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +51,7 @@ fn main() -> ExitCode {
         Task::Test(test) => test.run(),
         Task::Bench(bench) => bench.run(),
         Task::Kill(kill) => kill.run(),
+        Task::Localstack(localstack) => localstack.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

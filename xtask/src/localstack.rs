@@ -1,0 +1,348 @@
+//! `cargo xtask localstack up | test | down`: the AWS form on a developer's machine. template.yaml is deployed to an
+//! emulator of AWS that runs without Docker; with Docker, localstack/compose.yaml starts another one, and
+//! localstack/seed.py deploys to it in the same way.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, Subcommand};
+
+use crate::{
+    run::{self, Error, Result, root, sh},
+    tools,
+};
+
+/// How long the emulator may take to come up or to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What checks the template, in a virtual environment of its own: it asks for other versions than the emulator does.
+const CHECKS_VENV: &str = "target/localstack/checks-venv";
+
+/// The AWS form on this machine.
+#[derive(Args)]
+pub struct Localstack {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Start the emulator, build the functions, deploy template.yaml with a demo, and print the addresses.
+    Up(Up),
+    /// Check the template, deploy it to an emulator of its own, and send a letter through it.
+    Test(Test),
+    /// Stop what `up` started, with all that it started itself.
+    Down,
+    /// Build every function as `sam build` does, for AWS.
+    Artifacts,
+}
+
+#[derive(Args)]
+struct Up {
+    /// Where the emulator listens, on 127.0.0.1.
+    #[arg(long, default_value_t = 4566)]
+    port: u16,
+    /// Functions as they go to AWS (cargo-lambda, optimised) instead of a quick build.
+    #[arg(long)]
+    release: bool,
+}
+
+#[derive(Args)]
+struct Test {
+    /// Leave out what is installed for it: sam validate, cfn-lint, checkov.
+    #[arg(long)]
+    no_lint: bool,
+    /// Functions as they go to AWS (cargo-lambda, optimised) instead of a quick build.
+    #[arg(long)]
+    release: bool,
+}
+
+impl Localstack {
+    /// Runs the task.
+    pub fn run(&self) -> Result {
+        match &self.task {
+            Task::Up(up) => up.run(),
+            Task::Test(test) => test.run(),
+            Task::Down => down(),
+            Task::Artifacts => artifacts(),
+        }
+    }
+}
+
+impl Up {
+    fn run(&self) -> Result {
+        tools::ensure_emulator()?;
+        let functions = Functions::build(self.release)?;
+        let emulator = Emulator::start(&state(), self.port)?;
+        seed(&emulator.endpoint, &functions)?;
+        println!("endpoint  {}  (credentials test / test, region eu-south-1)", emulator.endpoint);
+        println!("log       {}", emulator.folder.join("emulator.log").display());
+        println!("end       cargo xtask localstack down");
+        Ok(())
+    }
+}
+
+impl Test {
+    fn run(&self) -> Result {
+        // 1. The template as it stands.
+        tools::ensure_emulator()?;
+        sh(&mut template_test())?;
+        if !self.no_lint {
+            lint()?;
+        }
+        // 2. The template as it is deployed, and a letter through all of it.
+        let functions = Functions::build(self.release)?;
+        let folder = root().join("target/localstack/test");
+        if folder.join("pid").exists() {
+            Emulator::stop(&folder)?;
+        }
+        let emulator = Emulator::start(&folder, free_port()?)?;
+        let tested = seed(&emulator.endpoint, &functions)
+            .and_then(|()| script("letter.py", &emulator.endpoint))
+            .and_then(|()| script("least.py", &emulator.endpoint))
+            .and_then(|()| script("tamper.py", &emulator.endpoint));
+        Emulator::stop(&folder)?;
+        tested
+    }
+}
+
+fn down() -> Result {
+    if !state().join("pid").exists() {
+        return Err(Error::Other("find an emulator that `cargo xtask localstack up` started".to_owned()));
+    }
+    Emulator::stop(&state())
+}
+
+fn state() -> PathBuf {
+    root().join("target/localstack/state")
+}
+
+// ---------------------------------------------------------------------------------------------- The emulator
+
+/// An emulator in a process group of its own: the functions that it runs can outlive it, so the whole group ends.
+struct Emulator {
+    endpoint: String,
+    folder: PathBuf,
+}
+
+impl Emulator {
+    fn start(folder: &Path, port: u16) -> Result<Self> {
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return Err(Error::Other(format!(
+                "listen on port {port}: somebody does; see `--port` and `down`"
+            )));
+        }
+        // Always from nothing: what is deployed is what is there.
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
+        fs::create_dir_all(folder)?;
+        let log = fs::File::create(folder.join("emulator.log"))?;
+        let endpoint = format!("http://127.0.0.1:{port}");
+        let mut command = python();
+        command
+            .arg(root().join("shared/aws/tests/emulator/emulator.py"))
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.to_string())
+            .env("LAMBDA_EXECUTOR", "local")
+            .env("IOT_MTLS_ENABLED", "0") // else it listens on a port of its own as well
+            .env("AWS_ENDPOINT_URL", &endpoint) // what it hands to the functions
+            .env("PERSIST_STATE", "1")
+            .env("STATE_DIR", folder.join("state"))
+            .env("S3_PERSIST", "1")
+            .env("S3_DATA_DIR", folder.join("s3"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0);
+        let child = command.spawn().map_err(|e| Error::Start("emulator.py".to_owned(), e))?;
+        fs::write(folder.join("pid"), child.id().to_string())?;
+        let emulator = Self { endpoint, folder: folder.to_owned() };
+        if wait(|| answers(port)) {
+            return Ok(emulator);
+        }
+        Self::stop(folder)?;
+        Err(Error::Other(format!("reach the emulator: see {}", folder.join("emulator.log").display())))
+    }
+
+    /// Stops the group, and waits until it is gone.
+    fn stop(folder: &Path) -> Result {
+        let pid = fs::read_to_string(folder.join("pid"))?;
+        let pid: u32 =
+            pid.trim().parse().map_err(|_| Error::Other(format!("read a process id in {pid:?}")))?;
+        let kill = |signal: &str| {
+            let group = format!("-{pid}");
+            let status = Command::new("kill").args([signal, "--", &group]).stderr(Stdio::null()).status();
+            status.is_ok_and(|s| s.success())
+        };
+        // It may have ended by itself, and its number be somebody else's by now.
+        if is_emulator(pid) {
+            kill("-TERM");
+            if !wait(|| !kill("-0")) {
+                kill("-KILL");
+            }
+        }
+        Ok(fs::remove_file(folder.join("pid"))?)
+    }
+}
+
+fn is_emulator(pid: u32) -> bool {
+    let out = Command::new("ps").args(["-o", "args=", "-p", &pid.to_string()]).output();
+    out.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).contains("emulator.py"))
+}
+
+/// Whether it answers as AWS does: any answer to any request.
+fn answers(port: u16) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let mut line = String::new();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").is_ok()
+        && BufReader::new(stream).read_line(&mut line).is_ok()
+        && line.starts_with("HTTP/1.1 ")
+}
+
+fn wait(holds: impl Fn() -> bool) -> bool {
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        if holds() {
+            return true;
+        }
+        sleep(LOOK_EVERY); // for another program, which tells nobody
+    }
+    false
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+// ---------------------------------------------------------------------------------------------- Functions
+
+/// Code of the functions.
+enum Functions {
+    /// Every function in one executable: its name tells it which one it is.
+    One(PathBuf),
+    /// NAME/bootstrap in a folder.
+    Each(PathBuf),
+}
+
+impl Functions {
+    fn build(release: bool) -> Result<Self> {
+        if release {
+            artifacts()?;
+            return Ok(Self::Each(root().join("target/lambda")));
+        }
+        let built = run::build("sigillo-functions", &["--bin", "functions"], false)?;
+        let folder = root().join("target/localstack");
+        fs::create_dir_all(&folder)?;
+        // Symbols are most of a quick build, and would be packed, stored and unpacked.
+        let stripped = folder.join("bootstrap");
+        sh(Command::new("strip").arg(built).arg("-o").arg(&stripped))?;
+        Ok(Self::One(stripped))
+    }
+}
+
+/// The folders of `functions/`, but for the one for tests.
+fn function_names() -> Result<Vec<String>> {
+    let mut names: Vec<String> = fs::read_dir(root().join("functions"))?
+        .flatten()
+        .filter(|entry| entry.path().join("Cargo.toml").exists())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name != "all")
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// What goes to AWS: as `sam build` makes it, function by function, with the same tool.
+fn artifacts() -> Result {
+    tools::ensure_emulator()?;
+    let venv = venv();
+    if !venv.join("bin/cargo-lambda").exists() {
+        sh(pip(&venv).arg("--requirement").arg(root().join("localstack/build-requirements.txt")))?;
+    }
+    let mut command = Command::new(venv.join("bin/cargo-lambda"));
+    command.args(["lambda", "build", "--release", "--locked"]).current_dir(root());
+    for name in function_names()? {
+        command.args(["--package", &format!("sigillo-{name}")]);
+    }
+    sh(&mut command)
+}
+
+// ---------------------------------------------------------------------------------------------- Python
+
+fn venv() -> PathBuf {
+    root().join("target/localstack/venv")
+}
+
+fn python() -> Command {
+    let mut command = Command::new(venv().join("bin/python"));
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+fn pip(venv: &Path) -> Command {
+    let mut command = Command::new(venv.join("bin/python"));
+    command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    command
+}
+
+fn seed(endpoint: &str, functions: &Functions) -> Result {
+    let mut command = python();
+    command.arg(root().join("localstack/seed.py")).env("AWS_ENDPOINT_URL", endpoint);
+    match functions {
+        Functions::One(executable) => command.arg("--one-for-all").arg(executable),
+        Functions::Each(folder) => command.arg("--functions").arg(folder),
+    };
+    sh(&mut command)
+}
+
+/// A script that looks at a deployment.
+fn script(name: &str, endpoint: &str) -> Result {
+    sh(python().arg(root().join("localstack").join(name)).env("AWS_ENDPOINT_URL", endpoint))
+}
+
+/// What must hold of the template as SAM renders it.
+fn template_test() -> Command {
+    let mut command = python();
+    command.arg(root().join("localstack/test_template.py"));
+    command
+}
+
+fn lint() -> Result {
+    let venv = root().join(CHECKS_VENV);
+    if !venv.join("bin/checkov").exists() {
+        sh(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+        sh(pip(&venv).arg("--requirement").arg(root().join("localstack/checks-requirements.txt")))?;
+    }
+    let mut templates = vec!["template.yaml".into()];
+    templates.extend(fs::read_dir(root().join("infra"))?.flatten().map(|entry| entry.path()));
+    let tool = |name: &str| {
+        let mut command = Command::new(venv.join("bin").join(name));
+        command.current_dir(root()).env("SAM_CLI_TELEMETRY", "0");
+        command
+    };
+    sh(tool("sam").args(["validate", "--lint", "--region", "eu-south-1"]))?;
+    sh(tool("cfn-lint").args(templates))?;
+    sh(&mut tool("checkov"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Issue: a role that tries to update or delete a log entry is refused by policy.
+    #[test]
+    fn the_rendered_template_gives_each_role_no_more_than_it_needs() {
+        let out = template_test().output().expect("`cargo xtask test` makes the virtual environment first");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    }
+}
