@@ -8,7 +8,7 @@ use std::{
     net::{TcpListener, TcpStream},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -110,7 +110,7 @@ impl Test {
             .and_then(|()| script("letter.py", &emulator.endpoint))
             .and_then(|()| script("least.py", &emulator.endpoint))
             .and_then(|()| script("tamper.py", &emulator.endpoint));
-        Emulator::stop(&folder)?;
+        emulator.end()?;
         tested
     }
 }
@@ -132,6 +132,7 @@ fn state() -> PathBuf {
 struct Emulator {
     endpoint: String,
     folder: PathBuf,
+    child: Child,
 }
 
 impl Emulator {
@@ -166,16 +167,27 @@ impl Emulator {
             .process_group(0);
         let child = command.spawn().map_err(|e| Error::Start("emulator.py".to_owned(), e))?;
         fs::write(folder.join("pid"), child.id().to_string())?;
-        let emulator = Self { endpoint, folder: folder.to_owned() };
+        let emulator = Self { endpoint, folder: folder.to_owned(), child };
         if wait(|| answers(port)) {
             return Ok(emulator);
         }
-        Self::stop(folder)?;
+        emulator.end()?;
         Err(Error::Other(format!("reach the emulator: see {}", folder.join("emulator.log").display())))
     }
 
-    /// Stops the group, and waits until it is gone.
+    /// Stops what this process started.
+    fn end(mut self) -> Result {
+        // Its group is there until we have taken note of its end.
+        Self::stop_group(&self.folder, || drop(self.child.try_wait()))
+    }
+
+    /// Stops what another process started.
     fn stop(folder: &Path) -> Result {
+        Self::stop_group(folder, || ())
+    }
+
+    /// Stops the group, and waits until it is gone.
+    fn stop_group(folder: &Path, mut take_note: impl FnMut()) -> Result {
         let pid = fs::read_to_string(folder.join("pid"))?;
         let pid: u32 =
             pid.trim().parse().map_err(|_| Error::Other(format!("read a process id in {pid:?}")))?;
@@ -187,7 +199,11 @@ impl Emulator {
         // It may have ended by itself, and its number be somebody else's by now.
         if is_emulator(pid) {
             kill("-TERM");
-            if !wait(|| !kill("-0")) {
+            let is_gone = || {
+                take_note();
+                !kill("-0")
+            };
+            if !wait(is_gone) {
                 kill("-KILL");
             }
         }
@@ -209,7 +225,7 @@ fn answers(port: u16) -> bool {
         && line.starts_with("HTTP/1.1 ")
 }
 
-fn wait(holds: impl Fn() -> bool) -> bool {
+fn wait(mut holds: impl FnMut() -> bool) -> bool {
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {
         if holds() {
@@ -271,6 +287,7 @@ fn artifacts() -> Result {
     }
     let mut command = Command::new(venv.join("bin/cargo-lambda"));
     command.args(["lambda", "build", "--release", "--locked"]).current_dir(root());
+    command.arg("--lambda-dir").arg(root().join("target/lambda"));
     for name in function_names()? {
         command.args(["--package", &format!("sigillo-{name}")]);
     }
