@@ -288,6 +288,10 @@ fn artifacts() -> Result {
     let mut command = Command::new(venv.join("bin/cargo-lambda"));
     command.args(["lambda", "build", "--release", "--locked"]).current_dir(root());
     command.arg("--lambda-dir").arg(root().join("target/lambda"));
+    // It looks for its linker beside itself, by the path.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([venv.join("bin")].into_iter().chain(std::env::split_paths(&path)));
+    command.env("PATH", path.map_err(|e| Error::Other(e.to_string()))?);
     for name in function_names()? {
         command.args(["--package", &format!("sigillo-{name}")]);
     }
