@@ -45,7 +45,7 @@ def main():
 def deployment():
     """Clients, and the outputs of the stack."""
     config = tomllib.loads((seed.ROOT / "samconfig.toml").read_text())
-    aws = seed.Aws(config["default"]["global"]["parameters"]["region"])
+    aws = seed.Aws(config["local"]["global"]["parameters"]["region"])
     stack = config["local"]["deploy"]["parameters"]["stack_name"]
     described = aws.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
     return aws, {output["OutputKey"]: output["OutputValue"] for output in described}

@@ -40,7 +40,7 @@ def main():
     options = arguments.parse_args()
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     deploy = config[options.config_env]["deploy"]["parameters"]
-    region = config["default"]["global"]["parameters"]["region"]
+    region = config[options.config_env]["global"]["parameters"]["region"]
     aws = Aws(region)
 
     template = package(aws, deploy["stack_name"], options)
