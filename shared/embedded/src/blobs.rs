@@ -16,6 +16,7 @@
 
 mod compact;
 mod index;
+mod recent;
 mod record;
 mod recover;
 mod shared;
@@ -112,18 +113,20 @@ impl Segments {
             Shared::new(disk, dir.to_owned(), &path, counters, found.next_file).map_err(unavailable)?,
         );
         let of_index = Arc::clone(&shared);
-        let index = Group::start("blob-index", 64, move |errands| keep_index(&of_index, index, &errands));
+        let index =
+            Group::start("blob-index", 64, move |mut errands| keep_index(&of_index, index, &mut errands));
         let index = Arc::new(index.map_err(unavailable)?);
         let thread = Writer {
             shared: Arc::clone(&shared),
             sizes,
             active: found.active,
             broken: None,
+            buffer: Vec::new(),
             newest: found.newest,
             index: Arc::clone(&index),
         };
-        let writer =
-            Group::start("blobs", GROUP_MAX, move |asked| thread.serve(&asked)).map_err(unavailable)?;
+        let writer = Group::start("blobs", GROUP_MAX, move |mut asked| thread.serve(&mut asked))
+            .map_err(unavailable)?;
         Ok(Self { writer, index, shared, compacting: Mutex::new(()), sizes })
     }
 
@@ -206,13 +209,14 @@ impl Blobs for Segments {
             self.put_file(key, seen, body).await?
         } else {
             let (key, sha256) = (key.as_str().to_owned(), sha256(body.chunks()));
+            self.shared.recent.put(sha256, &body);
             self.change(What::Put { key, seen, body: Body::Here(body), sha256, len }).await?
         };
         Ok(as_put(became))
     }
 
     async fn get(&self, key: &BlobKey) -> Result<Option<Bytes>, BlobError> {
-        self.read(key, |e| e.len, |shared, entry| shared.read_whole(entry)).await
+        self.read(key, |e| e.len, |shared, entry| shared.get(entry)).await
     }
 
     async fn get_range(&self, key: &BlobKey, from: u64, len: u64) -> Result<Option<Bytes>, BlobError> {
@@ -283,7 +287,7 @@ fn list(
 }
 
 /// The thread of the index: writes batches and removes the files that nobody wants any more.
-fn keep_index(shared: &Shared, mut index: Index, errands: &Asked<Errand>) {
+fn keep_index(shared: &Shared, mut index: Index, errands: &mut Asked<Errand>) {
     while let Some(group) = errands.next() {
         let mut answers = Vec::new();
         let mut flush = false;

@@ -5,7 +5,9 @@
 //! COMMIT returns; we answer after that. What a torn or lost tail of the log does to answered commits is tested in
 //! `facts/tests.rs` by cutting and garbling the log file; the sectors below it are SQLite's own test suite's work.
 
+mod cache;
 mod checkpoint;
+mod partitions;
 mod read;
 mod schema;
 #[cfg(test)]
@@ -33,7 +35,9 @@ use crate::{
     Counters,
     group::{Asked, Group},
 };
+use cache::Cache;
 use checkpoint::Checkpoints;
+use partitions::Partitions;
 use write::Prepared;
 
 /// Commits that share one transaction at most.
@@ -42,13 +46,15 @@ const GROUP_MAX: usize = 256;
 /// Connections that read.
 const READERS: usize = 4;
 
-/// A read of more rows than this goes to a blocking thread; a shorter one takes less time than the way there.
+/// A read of more rows than this goes to a blocking thread; a shorter one takes less time than the way there
+/// (`examples/storage.rs` measures both).
 const INLINE_ROWS_MAX: usize = 32;
 
 /// The tables of one provider.
 pub struct SqliteFacts {
     writer: Group<Ask>,
     readers: Arc<Readers>,
+    cache: Arc<Cache>,
 }
 
 /// One thing to write, and where to say whether its conditions held.
@@ -71,11 +77,12 @@ impl SqliteFacts {
         let connection = schema::writer(path)?;
         let checkpoints = Checkpoints::start(path, Arc::clone(&counters))?;
         let readers = Readers::open(path).map_err(unavailable)?;
-        let writer = Group::start("facts", GROUP_MAX, move |asked| {
-            serve(&connection, &asked, &counters, &checkpoints)
-        })
-        .map_err(|e| FactsError::Unavailable(e.to_string()))?;
-        Ok(Self { writer, readers: Arc::new(readers) })
+        let cache = Arc::new(Cache::default());
+        let (kept, partitions) = (Arc::clone(&cache), Partitions::default());
+        let mut thread = Writer { db: connection, partitions, cache: kept, counters, checkpoints };
+        let writer = Group::start("facts", GROUP_MAX, move |mut asked| thread.serve(&mut asked))
+            .map_err(|e| FactsError::Unavailable(e.to_string()))?;
+        Ok(Self { writer, readers: Arc::new(readers), cache })
     }
 
     async fn write(&self, what: What) -> Result<bool, FactsError> {
@@ -87,17 +94,19 @@ impl SqliteFacts {
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Reads here if it is short, else on a blocking thread.
+    /// Reads here if it is short: without a limit that says so, it is tried with a short one.
     async fn read<T: Send + 'static>(
         &self,
-        rows: usize,
-        read: impl FnOnce(&Connection) -> Result<T, FactsError> + Send + 'static,
+        limit: usize,
+        read: impl Fn(&Connection, usize) -> Result<T, FactsError> + Send + 'static,
+        len: impl Fn(&T) -> usize,
     ) -> Result<T, FactsError> {
-        if rows <= INLINE_ROWS_MAX {
-            return read(&self.readers.any());
+        let short = read(&self.readers.any(), limit.min(INLINE_ROWS_MAX))?;
+        if limit <= INLINE_ROWS_MAX || len(&short) < INLINE_ROWS_MAX {
+            return Ok(short);
         }
         let readers = Arc::clone(&self.readers);
-        tokio::task::spawn_blocking(move || read(&readers.any()))
+        tokio::task::spawn_blocking(move || read(&readers.any(), limit))
             .await
             .map_err(|e| FactsError::Unavailable(e.to_string()))?
     }
@@ -111,7 +120,13 @@ impl Facts for SqliteFacts {
     }
 
     async fn get(&self, key: &RowKey) -> Result<Option<StoredRow>, FactsError> {
-        read::get(&self.readers.any(), key)
+        let seen = match self.cache.get(key) {
+            Ok(known) => return Ok(known),
+            Err(seen) => seen,
+        };
+        let found = read::get(&self.readers.any(), key)?;
+        self.cache.found(key, &found, seen);
+        Ok(found)
     }
 
     async fn query(
@@ -123,7 +138,9 @@ impl Facts for SqliteFacts {
         limit: usize,
     ) -> Result<Page, FactsError> {
         let (pk, prefix, after) = (pk.to_owned(), prefix.to_owned(), after.map(str::to_owned));
-        self.read(limit, move |db| read::query(db, table, &pk, &prefix, after.as_deref(), limit)).await
+        let read =
+            move |db: &Connection, limit| read::query(db, table, &pk, &prefix, after.as_deref(), limit);
+        self.read(limit, read, |page| page.rows.len()).await
     }
 
     async fn lookup(
@@ -134,11 +151,11 @@ impl Facts for SqliteFacts {
         limit: usize,
     ) -> Result<Vec<StoredRow>, FactsError> {
         let (pk, from) = (pk.to_owned(), from.to_owned());
-        self.read(limit, move |db| read::lookup(db, table, &pk, &from, limit)).await
+        self.read(limit, move |db, limit| read::lookup(db, table, &pk, &from, limit), Vec::len).await
     }
 
     async fn due(&self, now: Instant, limit: usize) -> Result<Vec<StoredRow>, FactsError> {
-        self.read(limit, move |db| read::due(db, now, limit)).await
+        self.read(limit, move |db, limit| read::due(db, now, limit), Vec::len).await
     }
 
     async fn postpone(
@@ -153,7 +170,7 @@ impl Facts for SqliteFacts {
 
     async fn log(&self, pec_id: &str) -> Result<Vec<LogEntry>, FactsError> {
         let pec_id = pec_id.to_owned();
-        self.read(usize::MAX, move |db| read::log(db, &pec_id)).await
+        self.read(usize::MAX, move |db, limit| read::log(db, &pec_id, limit), Vec::len).await
     }
 }
 
@@ -163,43 +180,68 @@ impl Facts for SqliteFacts {
 /// # Errors
 /// [`FactsError`]
 pub fn read_log(path: &Path, pec_id: &str) -> Result<Vec<LogEntry>, FactsError> {
-    read::log(&schema::reader(path).map_err(unavailable)?, pec_id)
+    read::log(&schema::reader(path).map_err(unavailable)?, pec_id, usize::MAX)
 }
 
-/// The writing thread: takes all that waits, one transaction, one fsync, then everybody is answered.
-fn serve(db: &Connection, asked: &Asked<Ask>, counters: &Counters, checkpoints: &Checkpoints) {
-    while let Some(group) = asked.next() {
-        match transact(db, &group) {
-            Ok(held) => {
-                counters.transaction(group.len(), held.iter().filter(|&&h| !h).count());
-                checkpoints.wrote(group.len());
-                for (ask, held) in group.into_iter().zip(held) {
-                    // Who does not wait any more will read the table.
-                    let _ = ask.answer.send(Ok(held));
-                }
-            }
-            // What is there of the group is not known; everybody's debt stands, so everybody tries again.
-            Err(error) => {
-                tracing::error!(error = %error, commits = group.len(), "a transaction failed");
-                let _ = db.execute_batch("ROLLBACK"); // it may have ended by itself
-                for ask in group {
-                    let _ = ask.answer.send(Err(FactsError::Unavailable(error.to_string())));
+/// The writing thread's own.
+struct Writer {
+    db: Connection,
+    partitions: Partitions,
+    cache: Arc<Cache>,
+    counters: Arc<Counters>,
+    checkpoints: Checkpoints,
+}
+
+impl Writer {
+    /// Takes all that waits, one transaction, one fsync, then everybody is answered.
+    fn serve(&mut self, asked: &mut Asked<Ask>) {
+        while let Some(group) = asked.next() {
+            match self.transact(&group) {
+                Ok(held) => self.answer(group, held),
+                // What is there of the group is not known; everybody's debt stands, so everybody tries again.
+                Err(error) => {
+                    tracing::error!(error = %error, commits = group.len(), "a transaction failed");
+                    let _ = self.db.execute_batch("ROLLBACK"); // it may have ended by itself
+                    self.cache.clear();
+                    self.partitions.forget();
+                    for ask in group {
+                        let _ = ask.answer.send(Err(FactsError::Unavailable(error.to_string())));
+                    }
                 }
             }
         }
     }
-}
 
-/// All of a group in one transaction: for each whether its conditions held.
-fn transact(db: &Connection, group: &[Ask]) -> rusqlite::Result<Vec<bool>> {
-    db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    let held = group.iter().map(|ask| match &ask.what {
-        What::Commit(commit) => write::apply(db, commit),
-        What::Postpone { key, version, from, to } => write::postpone(db, key, *version, *from, *to),
-    });
-    let held = held.collect::<rusqlite::Result<Vec<_>>>()?;
-    db.prepare_cached("COMMIT")?.execute([])?;
-    Ok(held)
+    /// All of a group in one transaction: for each whether its conditions held.
+    fn transact(&mut self, group: &[Ask]) -> rusqlite::Result<Vec<bool>> {
+        let (db, partitions) = (&self.db, &mut self.partitions);
+        db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let held = group.iter().map(|ask| match &ask.what {
+            What::Commit(commit) => write::apply(db, partitions, commit),
+            What::Postpone { key, version, from, to } => {
+                write::postpone(db, partitions, key, *version, *from, *to)
+            }
+        });
+        let held = held.collect::<rusqlite::Result<Vec<_>>>()?;
+        db.prepare_cached("COMMIT")?.execute([])?;
+        Ok(held)
+    }
+
+    /// It is durable: the cache knows it first, then those who asked.
+    fn answer(&self, group: Vec<Ask>, held: Vec<bool>) {
+        self.counters.transaction(group.len(), held.iter().filter(|&&h| !h).count());
+        self.checkpoints.wrote(group.len());
+        let (whats, answers): (Vec<_>, Vec<_>) = group.into_iter().map(|ask| (ask.what, ask.answer)).unzip();
+        let done = whats.into_iter().zip(&held).filter(|(_, held)| **held);
+        self.cache.committed(done.flat_map(|(what, _)| match what {
+            What::Commit(commit) => commit.left(),
+            What::Postpone { key, .. } => vec![(key, None)],
+        }));
+        for (answer, held) in answers.into_iter().zip(held) {
+            // Who does not wait any more will read the table.
+            let _ = answer.send(Ok(held));
+        }
+    }
 }
 
 /// Connections that read. A read takes some ten microseconds, so nobody waits long for one.

@@ -7,7 +7,15 @@ use std::{
         mpsc::{Receiver, Sender, channel},
     },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
+
+/// Under load a group begins this long after the one before it: what it has in common (an fsync, pages, waking up) is
+/// shared by more. A letter takes some fifteen groups, so this costs it some 50 ms, and only where it has company.
+const PACE: Duration = Duration::from_millis(3);
+
+/// Members of a group from which on there is load.
+const LOAD: usize = 3;
 
 /// The way to a working thread. When it is dropped, the thread finishes what was asked and ends.
 pub(crate) struct Group<T> {
@@ -19,13 +27,21 @@ pub(crate) struct Group<T> {
 pub(crate) struct Asked<T> {
     receiver: Receiver<T>,
     max: usize,
+    /// The earliest begin of the next group.
+    next: Option<Instant>,
 }
 
 impl<T> Asked<T> {
     /// Waits for something and takes all that waits with it, up to the bound; `None` when nobody can ask any more.
-    pub(crate) fn next(&self) -> Option<Vec<T>> {
+    pub(crate) fn next(&mut self) -> Option<Vec<T>> {
+        if let Some(next) = self.next.take() {
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
         let mut group = vec![self.receiver.recv().ok()?];
         group.extend(self.receiver.try_iter().take(self.max.saturating_sub(1)));
+        if group.len() >= LOAD {
+            self.next = Instant::now().checked_add(PACE);
+        }
         Some(group)
     }
 }
@@ -38,8 +54,9 @@ impl<T: Send + 'static> Group<T> {
         work: impl FnOnce(Asked<T>) + Send + 'static,
     ) -> io::Result<Self> {
         let (sender, receiver) = channel();
-        let thread =
-            std::thread::Builder::new().name(name.to_owned()).spawn(move || work(Asked { receiver, max }))?;
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || work(Asked { receiver, max, next: None }))?;
         Ok(Self { sender: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)) })
     }
 

@@ -14,6 +14,7 @@ use stages::ports::BlobError;
 
 use super::{
     index::{Batch, Index},
+    recent::Recent,
     record::Entry,
 };
 use crate::{
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     flushed: Condvar,
     readers: [Mutex<Index>; READERS],
     open: Mutex<HashMap<u64, Arc<dyn DiskFile>>>,
+    /// Bodies that were put lately.
+    pub recent: Recent,
     /// The number of the next file.
     pub next_file: AtomicU64,
     /// The folder of files that is known to be there, durably.
@@ -84,6 +87,7 @@ impl Shared {
             memory: Mutex::default(),
             flushed: Condvar::new(),
             open: Mutex::default(),
+            recent: Recent::default(),
             next_file: AtomicU64::new(next_file),
             shard: Mutex::default(),
         })
@@ -195,6 +199,14 @@ impl Shared {
             Ok(()) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(ReadError::Short),
             Err(error) => Err(ReadError::Io(error)),
+        }
+    }
+
+    /// A whole body: from memory, or read and compared with its digest.
+    pub(super) fn get(&self, entry: &Entry) -> Result<Option<Bytes>, ReadError> {
+        match self.recent.get(&entry.sha256) {
+            Some(body) => Ok(Some(body)),
+            None => self.read_whole(entry),
         }
     }
 

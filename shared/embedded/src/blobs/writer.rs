@@ -95,6 +95,8 @@ pub(super) struct Writer {
     /// The segment in which a write or fsync failed. Before anything else is written, what was not answered is cut off
     /// it: a start must not find a record that this life took for not written.
     pub broken: Option<Active>,
+    /// Kept from group to group, so that its memory is not asked for anew.
+    pub buffer: Vec<u8>,
     /// The number of the newest segment.
     pub newest: u64,
     pub index: Arc<Group<super::Errand>>,
@@ -102,7 +104,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Serves until nobody can ask any more.
-    pub(super) fn serve(mut self, asked: &Asked<Ask>) {
+    pub(super) fn serve(mut self, asked: &mut Asked<Ask>) {
         while let Some(group) = asked.next() {
             let (changes, answers): (Vec<_>, Vec<_>) =
                 group.into_iter().map(|ask| (ask.what, ask.answer)).unzip();
@@ -131,17 +133,22 @@ impl Writer {
         let puts = group.len();
         let shared = Arc::clone(&self.shared);
         self.mend()?;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
         let active = self.active()?;
-        let mut draft = Draft::new(&shared, active);
+        let mut draft = Draft::new(&shared, active, buffer);
         let became = group.into_iter().map(|what| draft.change(what)).collect::<io::Result<Vec<_>>>()?;
         if draft.changes.is_empty() && draft.length() == 0 {
             return Ok(became);
         }
         draft.write()?;
-        let (bytes, changes, left) = (draft.written, draft.changes, draft.left);
+        let Draft { written: bytes, changes, left, buffer, .. } = draft;
         active.file.sync()?;
         active.end += bytes;
         let mark = Mark { segment: active.number, offset: active.end };
+        if buffer.capacity() <= 2 * PIECE_BYTES {
+            self.buffer = buffer;
+        }
         shared.counters.blob_sync();
         shared.counters.put_group(puts);
         let batch = Batch { changes, left, mark };
@@ -192,8 +199,8 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(shared: &'a Shared, active: &'a Active) -> Self {
-        Self { shared, active, buffer: Vec::new(), written: 0, changes: BTreeMap::new(), left: Vec::new() }
+    fn new(shared: &'a Shared, active: &'a Active, buffer: Vec<u8>) -> Self {
+        Self { shared, active, buffer, written: 0, changes: BTreeMap::new(), left: Vec::new() }
     }
 
     fn change(&mut self, what: What) -> io::Result<Became> {

@@ -11,11 +11,12 @@ use crate::{
     group::{Asked, Group},
 };
 
-/// Commits between two checkpoints. At some ten pages each this is about 10 MiB of log.
-const COMMITS: usize = 256;
+/// Commits between two checkpoints. At some five pages each this is about 20 MiB of log; with more, a page that is
+/// written again and again is copied less often, and a start reads more.
+const COMMITS: usize = 1024;
 
 /// From this length the log is started anew, which makes the writer wait for the little that is left to copy.
-const LOG_PAGES_MAX: i64 = 8192;
+const LOG_PAGES_MAX: i64 = 16_384;
 
 /// The thread that makes the checkpoints.
 pub(super) struct Checkpoints(Group<usize>);
@@ -24,7 +25,7 @@ impl Checkpoints {
     /// Starts it with a connection of its own.
     pub(super) fn start(path: &Path, counters: Arc<Counters>) -> Result<Self, FactsError> {
         let connection = schema::writer(path)?;
-        Group::start("checkpoint", usize::MAX, move |asked| serve(&connection, &asked, &counters))
+        Group::start("checkpoint", usize::MAX, move |mut asked| serve(&connection, &mut asked, &counters))
             .map(Self)
             .map_err(|e| FactsError::Unavailable(e.to_string()))
     }
@@ -36,7 +37,7 @@ impl Checkpoints {
     }
 }
 
-fn serve(db: &Connection, asked: &Asked<usize>, counters: &Counters) {
+fn serve(db: &Connection, asked: &mut Asked<usize>, counters: &Counters) {
     let mut waiting = 0;
     while let Some(commits) = asked.next() {
         waiting += commits.into_iter().sum::<usize>();

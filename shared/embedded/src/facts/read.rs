@@ -7,14 +7,24 @@ use stages::{
     ports::{Debt, FactsError, Lookup, Page, Row, RowKey, StoredRow, Table},
 };
 
-use super::{unavailable, write::table_number};
+use super::{
+    partitions::{LOG, table_number},
+    unavailable,
+};
 
-const COLUMNS: &str = "tab, pk, sk, version, body, debt_job, owed_since, due, lookup_pk, lookup_sk";
+/// A row after its key, as [`stored`] reads it.
+const COLUMNS: &str = "version, body, debt_job, owed_since, due, lookup_pk, lookup_sk";
+
+/// Rows with their keys, as [`whole`] reads them.
+const WHOLE: &str = "SELECT tab, pk, sk, version, body, debt_job, owed_since, due, lookup_pk, lookup_sk
+                     FROM rows JOIN partitions ON partitions.id = rows.partition";
+
+/// The partition of the first two parameters.
+const PARTITION: &str = "(SELECT id FROM partitions WHERE tab = ?1 AND pk = ?2)";
 
 pub(super) fn get(db: &Connection, key: &RowKey) -> Result<Option<StoredRow>, FactsError> {
-    const SQL: &str = "SELECT version, body, debt_job, owed_since, due, lookup_pk, lookup_sk
-                       FROM rows WHERE tab = ?1 AND pk = ?2 AND sk = ?3";
-    let mut statement = db.prepare_cached(SQL).map_err(unavailable)?;
+    let sql = format!("SELECT {COLUMNS} FROM rows WHERE partition = {PARTITION} AND sk = ?3");
+    let mut statement = db.prepare_cached(&sql).map_err(unavailable)?;
     statement
         .query_row(params![table_number(key.table), key.pk, key.sk], |r| Ok(stored(key.clone(), r, 0)))
         .optional()
@@ -36,7 +46,7 @@ pub(super) fn query(
         _ => (">=", prefix),
     };
     let sql = format!(
-        "SELECT {COLUMNS} FROM rows WHERE tab = ?1 AND pk = ?2 AND sk {bound} ?3 ORDER BY sk LIMIT ?4"
+        "SELECT sk, {COLUMNS} FROM rows WHERE partition = {PARTITION} AND sk {bound} ?3 ORDER BY sk LIMIT ?4"
     );
     let mut statement = db.prepare_cached(&sql).map_err(unavailable)?;
     // One more than asked tells whether to go on.
@@ -45,7 +55,8 @@ pub(super) fn query(
         .map_err(unavailable)?;
     let mut page = Page::default();
     while let Some(r) = found.next().map_err(unavailable)? {
-        let row = whole(r)?;
+        let key = RowKey { table, pk: pk.to_owned(), sk: r.get(0).map_err(damaged)? };
+        let row = stored(key, r, 1)?;
         if !row.row.key.sk.starts_with(prefix) {
             break;
         }
@@ -66,21 +77,20 @@ pub(super) fn lookup(
     limit: usize,
 ) -> Result<Vec<StoredRow>, FactsError> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM rows
-         WHERE tab = ?1 AND lookup_pk = ?2 AND lookup_sk >= ?3 ORDER BY lookup_sk LIMIT ?4"
+        "{WHOLE} WHERE lookup_tab = ?1 AND lookup_pk = ?2 AND lookup_sk >= ?3 ORDER BY lookup_sk LIMIT ?4"
     );
     rows(db, &sql, params![table_number(table), pk, from, as_limit(limit)])
 }
 
 pub(super) fn due(db: &Connection, now: Instant, limit: usize) -> Result<Vec<StoredRow>, FactsError> {
-    let sql = format!("SELECT {COLUMNS} FROM rows WHERE due <= ?1 ORDER BY due LIMIT ?2");
+    let sql = format!("{WHOLE} WHERE due <= ?1 ORDER BY due LIMIT ?2");
     rows(db, &sql, params![now.unix_s(), as_limit(limit)])
 }
 
-pub(super) fn log(db: &Connection, pec_id: &str) -> Result<Vec<LogEntry>, FactsError> {
-    let mut statement =
-        db.prepare_cached("SELECT body FROM log WHERE pec_id = ?1 ORDER BY seq").map_err(unavailable)?;
-    let mut found = statement.query([pec_id]).map_err(unavailable)?;
+pub(super) fn log(db: &Connection, pec_id: &str, limit: usize) -> Result<Vec<LogEntry>, FactsError> {
+    let sql = format!("SELECT body FROM log WHERE partition = {PARTITION} ORDER BY seq LIMIT ?3");
+    let mut statement = db.prepare_cached(&sql).map_err(unavailable)?;
+    let mut found = statement.query(params![LOG, pec_id, as_limit(limit)]).map_err(unavailable)?;
     let mut entries = Vec::new();
     while let Some(r) = found.next().map_err(unavailable)? {
         let body = r.get_ref(0).map_err(unavailable)?.as_str().map_err(damaged)?;
@@ -99,7 +109,7 @@ fn rows(db: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Vec
     Ok(rows)
 }
 
-/// A row of [`COLUMNS`].
+/// A row of [`WHOLE`].
 fn whole(r: &SqlRow<'_>) -> Result<StoredRow, FactsError> {
     let table = match r.get(0).map_err(damaged)? {
         0_i64 => Table::Letters,

@@ -9,34 +9,46 @@ use super::unavailable;
 
 /// How the tables look; a later form adds to it and counts `user_version` up.
 ///
-/// `rows.id` grows with time, so that a new row lands beside its neighbours and not in a random page. The legal log
-/// is append-only: the triggers refuse whatever an SQL statement of ours could do to an entry (design §3 rule 4).
+/// `rows.id` and the numbers of partitions grow with time, so that a new row lands beside its neighbours and not in a
+/// random page. The legal log is append-only: the triggers refuse whatever an SQL statement of ours could do to an
+/// entry (design §3 rule 4).
 const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS rows(
+CREATE TABLE IF NOT EXISTS partitions(
     id INTEGER PRIMARY KEY,
     tab INTEGER NOT NULL,
-    pk TEXT NOT NULL,
+    pk TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS partitions_by_name ON partitions(tab, pk);
+CREATE TRIGGER IF NOT EXISTS partitions_keep_names BEFORE UPDATE ON partitions
+    BEGIN SELECT RAISE(ABORT, 'partitions are never changed'); END;
+CREATE TRIGGER IF NOT EXISTS partitions_stay BEFORE DELETE ON partitions
+    BEGIN SELECT RAISE(ABORT, 'partitions are never changed'); END;
+
+CREATE TABLE IF NOT EXISTS rows(
+    id INTEGER PRIMARY KEY,
+    partition INTEGER NOT NULL,
     sk TEXT NOT NULL,
     version INTEGER NOT NULL,
-    body TEXT NOT NULL,
     debt_job TEXT,
     owed_since INTEGER,
     due INTEGER,
+    lookup_tab INTEGER,
     lookup_pk TEXT,
-    lookup_sk TEXT
+    lookup_sk TEXT,
+    body TEXT NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS rows_by_key ON rows(tab, pk, sk);
+CREATE UNIQUE INDEX IF NOT EXISTS rows_by_key ON rows(partition, sk);
 CREATE INDEX IF NOT EXISTS rows_by_due ON rows(due) WHERE due IS NOT NULL;
-CREATE INDEX IF NOT EXISTS rows_by_lookup ON rows(tab, lookup_pk, lookup_sk) WHERE lookup_pk IS NOT NULL;
+CREATE INDEX IF NOT EXISTS rows_by_lookup ON rows(lookup_tab, lookup_pk, lookup_sk) WHERE lookup_tab IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS log(
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    pec_id TEXT NOT NULL,
+    seq INTEGER PRIMARY KEY,
+    partition INTEGER NOT NULL,
     sk TEXT NOT NULL,
     at INTEGER NOT NULL,
     body TEXT NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS log_by_key ON log(pec_id, sk);
+CREATE UNIQUE INDEX IF NOT EXISTS log_by_key ON log(partition, sk);
 CREATE TRIGGER IF NOT EXISTS log_keeps_entries BEFORE UPDATE ON log
     BEGIN SELECT RAISE(ABORT, 'the legal log is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS log_loses_nothing BEFORE DELETE ON log

@@ -111,11 +111,13 @@ async fn the_legal_log_refuses_to_be_changed() {
     for sql in [
         "UPDATE log SET body = '{}'",
         "DELETE FROM log",
-        "INSERT OR REPLACE INTO log(seq, pec_id, sk, at, body) VALUES (1, 'id-1', 'x', 0, '{}')",
-        "REPLACE INTO log(pec_id, sk, at, body) SELECT pec_id, sk, 0, '{}' FROM log",
+        "INSERT OR REPLACE INTO log(seq, partition, sk, at, body) VALUES (1, 1, 'x', 0, '{}')",
+        "REPLACE INTO log(partition, sk, at, body) SELECT partition, sk, 0, '{}' FROM log",
+        "UPDATE partitions SET pk = 'id-2' WHERE pk = 'id-1'",
+        "DELETE FROM partitions",
     ] {
-        let error = db.execute_batch(sql).unwrap_err();
-        assert!(error.to_string().contains("append-only"), "{sql}: {error}");
+        let error = db.execute_batch(sql).unwrap_err().to_string();
+        assert!(error.contains("append-only") || error.contains("never changed"), "{sql}: {error}");
     }
     assert_eq!(facts.log("id-1").await.unwrap(), [entry(1)]);
 }

@@ -4,8 +4,10 @@ use pec::Instant;
 use rusqlite::{Connection, OptionalExtension, params};
 use stages::{
     log::LogEntry,
-    ports::{Commit, FactsError, Row, RowKey, Table, Write},
+    ports::{Commit, FactsError, Lookup, Row, RowKey, StoredRow, Write},
 };
+
+use super::partitions::{LOG, Partitions, table_number};
 
 /// A commit as the writing thread gets it: checked against the bounds, everything already in the form of a column.
 pub(super) struct Prepared {
@@ -41,13 +43,11 @@ pub(super) fn prepare(commit: Commit) -> Result<Prepared, FactsError> {
     if items > Commit::ITEMS_MAX {
         return Err(FactsError::TooLarge(format!("{items} items, at most {}", Commit::ITEMS_MAX)));
     }
-    if repeats(commit.writes.iter().map(Write::key))
-        || repeats(commit.entries.iter().map(|e| (&e.pec_id, e.sk())))
-    {
-        return Err(FactsError::TooLarge("a key occurs twice".to_owned()));
-    }
     let writes = commit.writes.into_iter().map(prepare_write).collect::<Result<Vec<_>, _>>()?;
     let entries = commit.entries.iter().map(prepare_entry).collect::<Result<Vec<_>, _>>()?;
+    if repeats(writes.iter().map(PreparedWrite::key)) || repeats(entries.iter().map(|e| (&e.pec_id, &e.sk))) {
+        return Err(FactsError::TooLarge("a key occurs twice".to_owned()));
+    }
     let bytes = writes.iter().map(PreparedWrite::bytes).sum::<usize>()
         + entries.iter().map(|e| e.body.len()).sum::<usize>();
     if bytes > Commit::BYTES_MAX {
@@ -56,9 +56,25 @@ pub(super) fn prepare(commit: Commit) -> Result<Prepared, FactsError> {
     Ok(Prepared { writes, entries })
 }
 
-fn repeats<K: std::hash::Hash + Eq>(mut keys: impl Iterator<Item = K>) -> bool {
-    let mut seen = std::collections::HashSet::new();
-    !keys.all(|key| seen.insert(key))
+impl Prepared {
+    /// What each of its rows is after it was written.
+    pub(super) fn left(self) -> Vec<(RowKey, Option<Option<StoredRow>>)> {
+        let now = |write| match write {
+            PreparedWrite::Insert(p) => Some((p.row.key.clone(), Some(StoredRow { row: p.row, version: 1 }))),
+            PreparedWrite::Replace { row: p, was } => {
+                Some((p.row.key.clone(), Some(StoredRow { row: p.row, version: was + 1 })))
+            }
+            PreparedWrite::Delete { key, .. } => Some((key, None)),
+            PreparedWrite::Check { .. } => None,
+        };
+        self.writes.into_iter().filter_map(now).map(|(key, row)| (key, Some(row))).collect()
+    }
+}
+
+fn repeats<K: Ord>(keys: impl Iterator<Item = K>) -> bool {
+    let mut keys: Vec<K> = keys.collect();
+    keys.sort_unstable();
+    keys.windows(2).any(|pair| pair.first() == pair.last())
 }
 
 impl PreparedWrite {
@@ -97,48 +113,38 @@ fn prepare_entry(entry: &LogEntry) -> Result<PreparedEntry, FactsError> {
     Ok(PreparedEntry { pec_id: entry.pec_id.clone(), sk: entry.sk(), at: entry.at, body })
 }
 
-/// The number of a table in the column `tab`. Never changes.
-pub(super) const fn table_number(table: Table) -> i64 {
-    match table {
-        Table::Letters => 0,
-        Table::Mailboxes => 1,
-        Table::Registry => 2,
-    }
-}
-
 /// Looks at all conditions, then writes all; tells whether they held. If not, nothing was written, so the neighbours
 /// in the transaction are not touched.
-pub(super) fn apply(db: &Connection, commit: &Prepared) -> rusqlite::Result<bool> {
+pub(super) fn apply(
+    db: &Connection,
+    partitions: &mut Partitions,
+    commit: &Prepared,
+) -> rusqlite::Result<bool> {
     // 1. Where the rows are; every condition holds, or nothing is written.
     let mut places = Vec::with_capacity(commit.writes.len());
     for write in &commit.writes {
-        let (key, was) = match write {
-            PreparedWrite::Insert(p) => (&p.row.key, None),
-            PreparedWrite::Replace { row: p, was } => (&p.row.key, Some(*was)),
-            PreparedWrite::Delete { key, was } | PreparedWrite::Check { key, was } => (key, Some(*was)),
-        };
-        let found = find(db, key)?;
-        if found.map(|f| f.version) != was {
+        let found = find(db, partitions, write.key(), write.lookup())?;
+        if found.map(|f| f.version) != write.was() {
             return Ok(false);
         }
-        places.push(found.map_or(0, |f| f.id));
+        places.push(found);
     }
     for entry in &commit.entries {
-        if entry_exists(db, entry)? {
+        if entry_exists(db, partitions, entry)? {
             return Ok(false);
         }
     }
     // 2. All hold: write. A row or an entry occurs once in a commit (`prepare`), so nothing here can collide.
-    for (write, id) in commit.writes.iter().zip(places) {
-        match write {
-            PreparedWrite::Insert(p) => insert(db, p)?,
-            PreparedWrite::Replace { row, .. } => replace(db, id, row)?,
-            PreparedWrite::Delete { .. } => delete(db, id)?,
-            PreparedWrite::Check { .. } => {}
+    for (write, place) in commit.writes.iter().zip(places) {
+        match (write, place) {
+            (PreparedWrite::Insert(p), _) => insert(db, partitions, p)?,
+            (PreparedWrite::Replace { row, .. }, Some(place)) => replace(db, place, row)?,
+            (PreparedWrite::Delete { .. }, Some(place)) => delete(db, place.id)?,
+            (PreparedWrite::Check { .. }, _) | (_, None) => {}
         }
     }
     for entry in &commit.entries {
-        append(db, entry)?;
+        append(db, partitions, entry)?;
     }
     Ok(true)
 }
@@ -146,79 +152,121 @@ pub(super) fn apply(db: &Connection, commit: &Prepared) -> rusqlite::Result<bool
 /// Moves a due date, if the row is in this version and owes since this due date.
 pub(super) fn postpone(
     db: &Connection,
+    partitions: &mut Partitions,
     key: &RowKey,
     version: u64,
     from: Instant,
     to: Instant,
 ) -> rusqlite::Result<bool> {
+    let Some(partition) = partitions.find(db, table_number(key.table), &key.pk)? else { return Ok(false) };
     let mut statement = db.prepare_cached(
-        "UPDATE rows SET due = ?1 WHERE tab = ?2 AND pk = ?3 AND sk = ?4 AND version = ?5 AND due = ?6",
+        "UPDATE rows SET due = ?1 WHERE partition = ?2 AND sk = ?3 AND version = ?4 AND due = ?5",
     )?;
-    let table = table_number(key.table);
-    let moved = statement.execute(params![
-        to.unix_s(),
-        table,
-        key.pk,
-        key.sk,
-        version.cast_signed(),
-        from.unix_s()
-    ])?;
+    let moved =
+        statement.execute(params![to.unix_s(), partition, key.sk, version.cast_signed(), from.unix_s()])?;
     Ok(moved == 1)
+}
+
+impl PreparedWrite {
+    const fn key(&self) -> &RowKey {
+        match self {
+            Self::Insert(p) | Self::Replace { row: p, .. } => &p.row.key,
+            Self::Delete { key, .. } | Self::Check { key, .. } => key,
+        }
+    }
+
+    /// The version that must be there.
+    const fn was(&self) -> Option<u64> {
+        match self {
+            Self::Insert(_) => None,
+            Self::Replace { was, .. } | Self::Delete { was, .. } | Self::Check { was, .. } => Some(*was),
+        }
+    }
+
+    /// The place in the table's index that it will have.
+    const fn lookup(&self) -> Option<&Lookup> {
+        match self {
+            Self::Insert(p) | Self::Replace { row: p, .. } => p.row.lookup.as_ref(),
+            Self::Delete { .. } | Self::Check { .. } => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
 struct Place {
     id: i64,
     version: u64,
+    /// Its place in the table's index stays.
+    same_lookup: bool,
 }
 
-fn find(db: &Connection, key: &RowKey) -> rusqlite::Result<Option<Place>> {
-    db.prepare_cached("SELECT id, version FROM rows WHERE tab = ?1 AND pk = ?2 AND sk = ?3")?
-        .query_row(params![table_number(key.table), key.pk, key.sk], |r| {
-            Ok(Place { id: r.get(0)?, version: r.get::<_, i64>(1)?.cast_unsigned() })
-        })
-        .optional()
-}
-
-fn entry_exists(db: &Connection, entry: &PreparedEntry) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT 1 FROM log WHERE pec_id = ?1 AND sk = ?2")?.exists([&entry.pec_id, &entry.sk])
-}
-
-fn insert(db: &Connection, p: &PreparedRow) -> rusqlite::Result<()> {
-    let (row, debt, lookup) = (&p.row, p.row.debt.as_ref(), p.row.lookup.as_ref());
+fn find(
+    db: &Connection,
+    partitions: &mut Partitions,
+    key: &RowKey,
+    lookup: Option<&Lookup>,
+) -> rusqlite::Result<Option<Place>> {
+    let Some(partition) = partitions.find(db, table_number(key.table), &key.pk)? else { return Ok(None) };
     db.prepare_cached(
-        "INSERT INTO rows(tab, pk, sk, version, body, debt_job, owed_since, due, lookup_pk, lookup_sk)
-         VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "SELECT id, version, lookup_pk IS ?3 AND lookup_sk IS ?4 FROM rows WHERE partition = ?1 AND sk = ?2",
+    )?
+    .query_row(params![partition, key.sk, lookup.map(|l| &l.pk), lookup.map(|l| &l.sk)], |r| {
+        Ok(Place { id: r.get(0)?, version: r.get::<_, i64>(1)?.cast_unsigned(), same_lookup: r.get(2)? })
+    })
+    .optional()
+}
+
+fn entry_exists(
+    db: &Connection,
+    partitions: &mut Partitions,
+    entry: &PreparedEntry,
+) -> rusqlite::Result<bool> {
+    let Some(partition) = partitions.find(db, LOG, &entry.pec_id)? else { return Ok(false) };
+    db.prepare_cached("SELECT 1 FROM log WHERE partition = ?1 AND sk = ?2")?
+        .exists(params![partition, entry.sk])
+}
+
+fn insert(db: &Connection, partitions: &mut Partitions, p: &PreparedRow) -> rusqlite::Result<()> {
+    let (row, debt, lookup) = (&p.row, p.row.debt.as_ref(), p.row.lookup.as_ref());
+    let table = table_number(row.key.table);
+    let partition = partitions.find_or_make(db, table, &row.key.pk)?;
+    db.prepare_cached(
+        "INSERT INTO rows(partition, sk, version, body, debt_job, owed_since, due, lookup_tab, lookup_pk, lookup_sk)
+         VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
     .execute(params![
-        table_number(row.key.table),
-        row.key.pk,
+        partition,
         row.key.sk,
         row.body,
         p.job,
         debt.map(|d| d.owed_since.unix_s()),
         debt.map(|d| d.due.unix_s()),
+        lookup.map(|_| table),
         lookup.map(|l| &l.pk),
         lookup.map(|l| &l.sk),
     ])?;
     Ok(())
 }
 
-fn replace(db: &Connection, id: i64, p: &PreparedRow) -> rusqlite::Result<()> {
-    let (row, debt, lookup) = (&p.row, p.row.debt.as_ref(), p.row.lookup.as_ref());
+fn replace(db: &Connection, place: Place, p: &PreparedRow) -> rusqlite::Result<()> {
+    let (row, debt) = (&p.row, p.row.debt.as_ref());
     db.prepare_cached(
-        "UPDATE rows SET version = version + 1, body = ?2, debt_job = ?3, owed_since = ?4, due = ?5,
-                lookup_pk = ?6, lookup_sk = ?7 WHERE id = ?1",
+        "UPDATE rows SET version = version + 1, body = ?2, debt_job = ?3, owed_since = ?4, due = ?5 WHERE id = ?1",
     )?
     .execute(params![
-        id,
+        place.id,
         row.body,
         p.job,
         debt.map(|d| d.owed_since.unix_s()),
         debt.map(|d| d.due.unix_s()),
-        lookup.map(|l| &l.pk),
-        lookup.map(|l| &l.sk),
     ])?;
+    // An index is written whenever its columns are named, so they are only named when they change.
+    if !place.same_lookup {
+        let lookup = row.lookup.as_ref();
+        let table = lookup.map(|_| table_number(row.key.table));
+        db.prepare_cached("UPDATE rows SET lookup_tab = ?2, lookup_pk = ?3, lookup_sk = ?4 WHERE id = ?1")?
+            .execute(params![place.id, table, lookup.map(|l| &l.pk), lookup.map(|l| &l.sk)])?;
+    }
     Ok(())
 }
 
@@ -227,12 +275,9 @@ fn delete(db: &Connection, id: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn append(db: &Connection, entry: &PreparedEntry) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT INTO log(pec_id, sk, at, body) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-        entry.pec_id,
-        entry.sk,
-        entry.at.unix_s(),
-        entry.body
-    ])?;
+fn append(db: &Connection, partitions: &mut Partitions, entry: &PreparedEntry) -> rusqlite::Result<()> {
+    let partition = partitions.find_or_make(db, LOG, &entry.pec_id)?;
+    db.prepare_cached("INSERT INTO log(partition, sk, at, body) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![partition, entry.sk, entry.at.unix_s(), entry.body])?;
     Ok(())
 }

@@ -1,0 +1,80 @@
+//! Partitions by number. The names of partitions are long and many are hashes; their numbers are short and grow with
+//! time, so that the rows of the letters of this minute lie beside each other in every index, however many there are.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use stages::ports::Table;
+
+/// Names that are remembered at most.
+const REMEMBERED_MAX: usize = 100_000;
+
+/// The number of the legal log in the column `tab`.
+pub(super) const LOG: i64 = 3;
+
+/// The number of a table in the column `tab`. Never changes.
+pub(super) const fn table_number(table: Table) -> i64 {
+    match table {
+        Table::Letters => 0,
+        Table::Mailboxes => 1,
+        Table::Registry => 2,
+    }
+}
+
+/// Numbers that the writing thread has seen. A number that is seen stays: partitions are never removed.
+#[derive(Default)]
+pub(super) struct Partitions {
+    of_table: [HashMap<String, i64>; 4],
+    remembered: usize,
+}
+
+impl Partitions {
+    /// The number of a partition; `None` if nothing was ever in it.
+    pub(super) fn find(&mut self, db: &Connection, tab: i64, pk: &str) -> rusqlite::Result<Option<i64>> {
+        if let Some(number) = self.of(tab).get(pk) {
+            return Ok(Some(*number));
+        }
+        let number = db
+            .prepare_cached("SELECT id FROM partitions WHERE tab = ?1 AND pk = ?2")?
+            .query_row(params![tab, pk], |r| r.get(0))
+            .optional()?;
+        if let Some(number) = number {
+            self.remember(tab, pk, number);
+        }
+        Ok(number)
+    }
+
+    /// The number of a partition, a new one if there is none.
+    pub(super) fn find_or_make(&mut self, db: &Connection, tab: i64, pk: &str) -> rusqlite::Result<i64> {
+        if let Some(number) = self.find(db, tab, pk)? {
+            return Ok(number);
+        }
+        let number =
+            db.prepare_cached("INSERT INTO partitions(tab, pk) VALUES (?1, ?2)")?.insert(params![tab, pk])?;
+        self.remember(tab, pk, number);
+        Ok(number)
+    }
+
+    /// A transaction failed: numbers that it gave are not given.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    fn of(&mut self, tab: i64) -> &mut HashMap<String, i64> {
+        let [letters, mailboxes, registry, log] = &mut self.of_table;
+        match tab {
+            0 => letters,
+            1 => mailboxes,
+            2 => registry,
+            _ => log,
+        }
+    }
+
+    fn remember(&mut self, tab: i64, pk: &str, number: i64) {
+        if self.remembered >= REMEMBERED_MAX {
+            self.forget();
+        }
+        self.remembered += 1;
+        self.of(tab).insert(pk.to_owned(), number);
+    }
+}
