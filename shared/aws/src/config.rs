@@ -22,7 +22,8 @@
 //! | `SIGILLO_FUNCTION` | which function the multi-call binary is; else `_HANDLER`, which Lambda sets from `Handler` | |
 //!
 //! `AWS_REGION`, credentials and `AWS_ENDPOINT_URL` are read by the SDK. With an endpoint given, S3 is addressed by
-//! path. `RUST_LOG` filters the log lines, which are JSON.
+//! path. `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets from `LoggingConfig`, form and filter the log
+//! lines; `RUST_LOG` filters them where no level is set.
 
 use std::collections::BTreeMap;
 

@@ -2,7 +2,9 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
+use async_trait::async_trait;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use bytes::Bytes;
 use futures_util::future::try_join_all;
 use lambda_runtime::{Context, LambdaEvent, service_fn};
 use pec::Index;
@@ -10,12 +12,12 @@ use serde_json::Value;
 use smime::{Anchors, CertificateError, Verifier};
 use stages::{
     BlobKey, Rim, StageError,
-    ports::{BlobError, Blobs, Carrier, Clock, Directory, Scanner},
+    ports::{BlobError, Blobs, Carrier, Clock, Directory, Scan, Scanner, ScannerError},
 };
 
 use crate::{
     Clients, Config, DynamoFacts, S3Blobs, SqsQueue, SystemClock, SystemIds,
-    carrier::SesCarrier,
+    carrier::{NoCarrier, SesCarrier},
     config::ConfigError,
     directory::{DirectoryError, S3Directory},
     ingest::{self, Ingest},
@@ -115,6 +117,13 @@ pub struct Parts {
     pub scanner: Arc<dyn Scanner>,
     /// The way to other systems, but for what SES carries.
     pub carrier: Arc<dyn Carrier>,
+}
+
+impl Default for Parts {
+    /// Neither scanner nor way out: letters wait, nothing passes unscanned, what goes to others stays owed.
+    fn default() -> Self {
+        Self { scanner: Arc::new(NoScanner), carrier: Arc::new(NoCarrier::default()) }
+    }
 }
 
 /// Why a function does not start. Displays finish the sentence "failed to …".
@@ -276,6 +285,9 @@ pub async fn run(name: Name, parts: Parts) -> Result<(), Error> {
         tracing::error!(error = %error, "the function does not start");
     })?;
     let function = &function;
+    if matches!(name, Name::Accept | Name::Receive) {
+        tracing::info!(scanner = function.rim.scanner.version(), "messages are scanned");
+    }
     match name {
         Name::Ingest => {
             let serve = |event: LambdaEvent<SqsEvent>| async move {
@@ -341,6 +353,21 @@ async fn open_chains(blobs: &S3Blobs, config: &Config) -> Result<Vec<KeyChain>, 
 async fn setting(blobs: &S3Blobs, key: &str) -> Result<Vec<u8>, StartError> {
     let found = blobs.get(&BlobKey::listed(key.to_owned())).await?;
     found.map(Into::into).ok_or_else(|| StartError::Missing(key.to_owned()))
+}
+
+/// A deployment without a scanner: never "clean" (RFC 6109 §5.4).
+#[derive(Clone, Copy, Debug, Default)]
+struct NoScanner;
+
+#[async_trait]
+impl Scanner for NoScanner {
+    async fn scan(&self, _: &Bytes) -> Result<Scan, ScannerError> {
+        Err(ScannerError("this deployment has no scanner".to_owned()))
+    }
+
+    fn version(&self) -> String {
+        "none".to_owned()
+    }
 }
 
 /// For functions that type no recipient.

@@ -1,0 +1,13 @@
+//! The function `receive`: the incoming point: what came in is examined. Fed by queue `receive`.
+
+use std::sync::Arc;
+
+use aws::function::{Error, Name, Parts, run};
+use embedded::scanner::BuiltinScanner;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    // It knows the EICAR test file and says so in every log entry; a provider brings a real one.
+    let scanner = Arc::new(BuiltinScanner::new("")?);
+    run(Name::Receive, Parts { scanner, ..Parts::default() }).await
+}
