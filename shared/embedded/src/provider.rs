@@ -159,7 +159,7 @@ impl Provider {
         &self.queue
     }
 
-    /// Gives the space of emptied segments back. May run at any time.
+    /// Gives the space of emptied segments back, as the workers do every few minutes. On a blocking thread.
     ///
     /// # Errors
     /// [`BlobError`]
@@ -172,9 +172,20 @@ impl Provider {
     /// # Errors
     /// [`StageError`] if what is owed cannot be read.
     pub async fn start(&mut self) -> Result<(), StageError> {
-        let workers =
-            Workers::start(self.rim.clone(), Arc::clone(&self.queue), Arc::clone(&self.index)).await?;
-        self.workers = Some(workers);
+        let blobs = Arc::clone(&self.blobs);
+        let compact = move || match blobs.compact() {
+            Ok(done) if done.segments > 0 => {
+                tracing::info!(
+                    segments = done.segments,
+                    freed_bytes = done.freed_bytes,
+                    "gave back emptied segments"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = %error, "emptied segments stay until the next time"),
+        };
+        let (queue, index) = (Arc::clone(&self.queue), Arc::clone(&self.index));
+        self.workers = Some(Workers::start(self.rim.clone(), queue, index, compact).await?);
         Ok(())
     }
 

@@ -108,16 +108,19 @@ impl MemoryQueue {
     pub async fn take(&self, queue: QueueName) -> Vec<Tried> {
         loop {
             let rung = self.bell(queue).notified();
-            if let Some(batch) = self.try_take(queue) {
+            if let Some((batch, more)) = self.try_take(queue) {
                 // The bell remembers one ring only: pass it on while there is more.
-                self.bell(queue).notify_one();
+                if more {
+                    self.bell(queue).notify_one();
+                }
                 return batch;
             }
             rung.await;
         }
     }
 
-    fn try_take(&self, queue: QueueName) -> Option<Vec<Tried>> {
+    /// What is next, if there is something, and whether there is more.
+    fn try_take(&self, queue: QueueName) -> Option<(Vec<Tried>, bool)> {
         let mut state = self.state();
         let batch = if queue == QueueName::Deliver {
             let group = state.ready.pop_front()?;
@@ -132,7 +135,11 @@ impl MemoryQueue {
             state.waiting.remove(&tried.job);
         }
         state.open += batch.len();
-        Some(batch)
+        let more = match queue {
+            QueueName::Deliver => !state.ready.is_empty(),
+            _ => state.plain.get(&queue).is_some_and(|line| !line.is_empty()),
+        };
+        Some((batch, more))
     }
 
     /// Says that a group's batch is worked through: the rest of the group may go on.

@@ -20,6 +20,8 @@ const JOBS_AT_ONCE: usize = 64;
 const HINTS_EVERY: Duration = Duration::from_secs(5);
 /// How often the spool is swept and the index file looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often emptied segments are looked for.
+const BESIDE_EVERY: Duration = Duration::from_secs(300);
 /// Debts that one look hints.
 const HINTS_MAX: usize = 1_000;
 
@@ -30,19 +32,24 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts them: one taker per queue, and `watch`. Must be called inside a tokio runtime. What an earlier life of
-    /// this provider owed is hinted first: recovery is the normal path.
+    /// Starts them: one taker per queue, `watch`, and what is done beside (the closure, on a blocking thread, every few
+    /// minutes). Must be called inside a tokio runtime. What an earlier life of this provider owed is hinted first:
+    /// recovery is the normal path.
     ///
     /// # Errors
     /// [`StageError`] if what is owed cannot be read.
-    pub async fn start(rim: Rim, queue: Arc<MemoryQueue>, index: Arc<IndexFile>) -> Result<Self, StageError> {
+    pub async fn start(
+        rim: Rim,
+        queue: Arc<MemoryQueue>,
+        index: Arc<IndexFile>,
+        beside: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, StageError> {
         let (stop, stopped) = watch::channel(false);
         recover(&rim).await?;
-        let mut tasks: Vec<JoinHandle<()>> = QueueName::ALL
-            .iter()
-            .map(|&name| tokio::spawn(take(name, rim.clone(), Arc::clone(&queue), stopped.clone())))
-            .collect();
-        tasks.push(tokio::spawn(look_after(rim, index, stopped)));
+        let taker = |&name| tokio::spawn(take(name, rim.clone(), Arc::clone(&queue), stopped.clone()));
+        let mut tasks: Vec<JoinHandle<()>> = QueueName::ALL.iter().map(taker).collect();
+        tasks.push(tokio::spawn(look_after(rim, index, stopped.clone())));
+        tasks.push(tokio::spawn(do_beside(Arc::new(beside), stopped)));
         Ok(Self { stop, tasks })
     }
 
@@ -95,6 +102,21 @@ async fn take(name: QueueName, rim: Rim, queue: Arc<MemoryQueue>, mut stopped: w
         while running.try_join_next().is_some() {}
     }
     while running.join_next().await.is_some() {}
+}
+
+/// Does something every few minutes on a blocking thread.
+async fn do_beside(act: Arc<dyn Fn() + Send + Sync>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            biased;
+            () = told(&mut stopped) => return,
+            () = tokio::time::sleep(BESIDE_EVERY) => {}
+        }
+        let act = Arc::clone(&act);
+        if let Err(error) = tokio::task::spawn_blocking(move || act()).await {
+            tracing::error!(error = %error, "what is done beside the workers did not end well");
+        }
+    }
 }
 
 /// Waits until the workers are told to stop, or nobody can tell them any more.
