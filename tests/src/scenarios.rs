@@ -18,27 +18,41 @@ use crate::world::{
 /// A world before anything has come in, with what will come.
 pub type Scenario = fn() -> World;
 
-/// Every scenario, by name.
-pub const ALL: [(&str, Scenario); 18] = [
-    ("two own recipients", two_own_recipients),
-    ("two addresses of one mailbox", two_addresses_of_one_mailbox),
-    ("refused", refused),
-    ("infected", infected),
-    ("no delivery", no_delivery),
-    ("infected inside", infected_inside),
-    ("to another provider", to_another_provider),
-    ("failure at another provider", failure_at_another_provider),
-    ("virus at another provider", virus_at_another_provider),
-    ("silence", silence),
-    ("taken in charge and then silence", taken_in_charge_and_then_silence),
-    ("refused by another provider", refused_by_another_provider),
-    ("to ordinary mail", to_ordinary_mail),
-    ("from another provider", from_another_provider),
-    ("infected from another provider", infected_from_another_provider),
-    ("the same envelope three times", the_same_envelope_three_times),
-    ("anomaly", anomaly),
-    ("ordinary mail", ordinary_mail),
-];
+/// Hands the names of all scenarios to a macro: this is the one list of them.
+#[macro_export]
+macro_rules! every_scenario {
+    ($with:ident) => {
+        $with!(
+            two_own_recipients,
+            two_addresses_of_one_mailbox,
+            refused,
+            infected,
+            no_delivery,
+            infected_inside,
+            to_another_provider,
+            failure_at_another_provider,
+            virus_at_another_provider,
+            silence,
+            taken_in_charge_and_then_silence,
+            refused_by_another_provider,
+            to_ordinary_mail,
+            from_another_provider,
+            infected_from_another_provider,
+            the_same_envelope_three_times,
+            anomaly,
+            ordinary_mail,
+        );
+    };
+}
+
+macro_rules! all {
+    ($($scenario:ident),* $(,)?) => {
+        /// Every scenario, by name.
+        pub const ALL: [(&str, Scenario); 18] = [$((stringify!($scenario), $scenario)),*];
+    };
+}
+
+every_scenario!(all);
 
 const HOUR_S: i64 = 3600;
 

@@ -66,26 +66,7 @@ macro_rules! every_fault_of {
     };
 }
 
-every_fault_of!(
-    two_own_recipients,
-    two_addresses_of_one_mailbox,
-    refused,
-    infected,
-    no_delivery,
-    infected_inside,
-    to_another_provider,
-    failure_at_another_provider,
-    virus_at_another_provider,
-    silence,
-    taken_in_charge_and_then_silence,
-    refused_by_another_provider,
-    to_ordinary_mail,
-    from_another_provider,
-    infected_from_another_provider,
-    the_same_envelope_three_times,
-    anomaly,
-    ordinary_mail,
-);
+sigillo_tests::every_scenario!(every_fault_of);
 
 /// Storms that each scenario goes through.
 const STORMS: u64 = 20;
