@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws::function::{Error, Name, Parts, run};
-use embedded::scanner::BuiltinScanner;
+use machine::BuiltinScanner;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

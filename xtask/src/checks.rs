@@ -8,19 +8,23 @@ use std::{
 
 use crate::run::{self, output, root};
 
-/// Which of our crates each of ours may stand on (design: `mime ← smime ← pec ← stages ← {embedded, aws} ← server`).
-const MAY_USE: [(&str, &[&str]); 6] = [
+/// Which of our crates each of ours may stand on (design: `mime ← smime ← pec ← stages ← machine ← {embedded, aws} ← {server, functions}`).
+const MAY_USE: [(&str, &[&str]); 7] = [
     ("sigillo-mime", &[]),
     ("sigillo-smime", &["sigillo-mime"]),
     ("sigillo-pec", &["sigillo-mime", "sigillo-smime"]),
     ("sigillo-stages", &["sigillo-mime", "sigillo-smime", "sigillo-pec"]),
-    ("sigillo-embedded", &["sigillo-mime", "sigillo-smime", "sigillo-pec", "sigillo-stages"]),
-    ("sigillo-aws", &["sigillo-mime", "sigillo-smime", "sigillo-pec", "sigillo-stages"]),
+    ("sigillo-machine", &["sigillo-mime", "sigillo-pec", "sigillo-stages"]),
+    (
+        "sigillo-embedded",
+        &["sigillo-mime", "sigillo-smime", "sigillo-pec", "sigillo-stages", "sigillo-machine"],
+    ),
+    ("sigillo-aws", &["sigillo-mime", "sigillo-smime", "sigillo-pec", "sigillo-stages", "sigillo-machine"]),
 ];
 
 /// Crates that know nothing of AWS, nor does anything that they stand on.
-const FREE_OF_AWS: [&str; 5] =
-    ["sigillo-mime", "sigillo-smime", "sigillo-pec", "sigillo-stages", "sigillo-embedded"];
+const FREE_OF_AWS: [&str; 6] =
+    ["sigillo-mime", "sigillo-smime", "sigillo-pec", "sigillo-stages", "sigillo-machine", "sigillo-embedded"];
 
 /// Every step.
 const ALL: &str = "99";
@@ -73,6 +77,18 @@ fn the_rules_and_the_embedded_form_know_nothing_of_aws() {
             .filter(|d| (d.starts_with("aws-") && !d.starts_with("aws-lc-")) || d.starts_with("lambda"))
             .collect();
         assert!(aws.is_empty(), "{name} stands on {aws:?}");
+    }
+}
+
+#[test]
+fn the_functions_carry_nothing_of_the_embedded_form() {
+    for function in fs::read_dir(root().join("functions")).unwrap().flatten() {
+        let name = format!("sigillo-{}", function.file_name().to_string_lossy());
+        let below = below(&name, ALL);
+        assert!(below.contains("sigillo-aws"), "{name}: no such function");
+        for other in ["sigillo-embedded", "rusqlite"] {
+            assert!(!below.contains(other), "{name} stands on {other}");
+        }
     }
 }
 

@@ -1,13 +1,10 @@
-//! [`Carrier`]s of the AWS form.
+//! Ordinary mail by SES.
 //!
 //! SES overwrites Message-ID and Date of all that it sends and uses a reverse path of its own, so it may carry mail to
 //! ordinary recipients only, where a deployment chooses so (docs/divergences.md). PEC between providers leaves by our
 //! own SMTP client.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_sesv2::{
@@ -74,21 +71,5 @@ impl Carrier for SesCarrier {
             outcomes.extend(self.send(&from, recipients, &errand.message).await);
         }
         outcomes
-    }
-}
-
-/// No way out: what goes to other systems stays owed, and the clocks of RFC 6109 §3.1.6 tell the sender.
-#[derive(Debug, Default)]
-pub struct NoCarrier {
-    said: AtomicBool,
-}
-
-#[async_trait]
-impl Carrier for NoCarrier {
-    async fn carry(&self, errand: Errand) -> Vec<Relayed> {
-        if !self.said.swap(true, Ordering::Relaxed) {
-            tracing::warn!("this deployment has no SMTP client: what goes to other systems waits");
-        }
-        vec![Relayed::Later { answer: "no SMTP client".to_owned() }; errand.recipients.len()]
     }
 }

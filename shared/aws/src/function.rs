@@ -7,6 +7,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use lambda_runtime::{Context, LambdaEvent, service_fn};
+use machine::{NoCarrier, RandomIds, SystemClock};
 use pec::Index;
 use serde_json::Value;
 use smime::{Anchors, CertificateError, Verifier};
@@ -16,8 +17,8 @@ use stages::{
 };
 
 use crate::{
-    Clients, Config, DynamoFacts, S3Blobs, SqsQueue, SystemClock, SystemIds,
-    carrier::{NoCarrier, SesCarrier},
+    Clients, Config, DynamoFacts, S3Blobs, SqsQueue,
+    carrier::SesCarrier,
     config::ConfigError,
     directory::{DirectoryError, S3Directory},
     ingest::{self, Ingest},
@@ -202,7 +203,7 @@ impl Function {
                 None => Arc::new(NoIndex),
             },
             clock: Arc::new(SystemClock),
-            ids: Arc::new(SystemIds),
+            ids: Arc::new(RandomIds::new()),
             verifier: Arc::new(Verifier::new(anchors)),
             limits: config.limits,
         };

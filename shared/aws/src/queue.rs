@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
 use futures_util::future::join_all;
+use machine::RandomIds;
 use stages::{
     Job,
     jobs::QueueName,
-    ports::{Queue, QueueError},
+    ports::{Ids as _, Queue, QueueError},
 };
 
 use crate::clients::tell;
@@ -23,17 +24,18 @@ const ROUNDS_MAX: usize = 3;
 const GROUP_BYTES_MAX: usize = 128;
 
 /// The queues on SQS.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct SqsQueue {
     client: Client,
     urls: BTreeMap<QueueName, String>,
+    tokens: RandomIds,
 }
 
 impl SqsQueue {
     /// At these addresses.
     #[must_use]
     pub fn new(client: Client, urls: BTreeMap<QueueName, String>) -> Self {
-        Self { client, urls }
+        Self { client, urls, tokens: RandomIds::new() }
     }
 
     /// All jobs of one queue, in their order.
@@ -45,7 +47,7 @@ impl SqsQueue {
             let entries = chunk
                 .iter()
                 .enumerate()
-                .map(|(n, job)| entry(n, job, fifo))
+                .map(|(n, job)| entry(n, job, fifo, &self.tokens))
                 .collect::<Result<Vec<_>, _>>()?;
             self.send_batch(url, entries)
                 .await
@@ -84,14 +86,18 @@ impl Queue for SqsQueue {
     }
 }
 
-fn entry(n: usize, job: &Job, fifo: bool) -> Result<SendMessageBatchRequestEntry, QueueError> {
+fn entry(
+    n: usize,
+    job: &Job,
+    fifo: bool,
+    tokens: &RandomIds,
+) -> Result<SendMessageBatchRequestEntry, QueueError> {
     let body = job.to_json().map_err(|e| QueueError(e.to_string()))?;
     let mut entry = SendMessageBatchRequestEntry::builder().id(n.to_string()).message_body(body);
     if fifo {
         // A fresh id each time: a hint that is sent again is meant to arrive again (design §4).
-        entry = entry
-            .message_group_id(group(job))
-            .message_deduplication_id(format!("{:032x}", crate::local::random()));
+        entry =
+            entry.message_group_id(group(job)).message_deduplication_id(format!("{:032x}", tokens.fresh()));
     }
     entry.build().map_err(|e| QueueError(e.to_string()))
 }
@@ -127,8 +133,9 @@ mod tests {
 
     #[test]
     fn the_same_hint_sent_twice_has_two_deduplication_ids() {
-        let [a, b] = [0, 1].map(|_| entry(0, &deliver("m"), true).unwrap());
+        let tokens = RandomIds::new();
+        let [a, b] = [0, 1].map(|_| entry(0, &deliver("m"), true, &tokens).unwrap());
         assert_ne!(a.message_deduplication_id, b.message_deduplication_id);
-        assert_eq!(entry(0, &deliver("m"), false).unwrap().message_group_id, None);
+        assert_eq!(entry(0, &deliver("m"), false, &tokens).unwrap().message_group_id, None);
     }
 }

@@ -11,6 +11,7 @@ use aws_sdk_kms::{
 };
 use der::{Decode as _, Encode as _};
 use futures_util::future::try_join_all;
+use machine::Keyring;
 use pec::Instant;
 use smime::{Certificate, Identity};
 use stages::{
@@ -19,9 +20,6 @@ use stages::{
 };
 
 use crate::{clients::tell, config::SigningKey};
-
-/// How long a new certificate rests before it signs: every provider has its index by then.
-pub const REST_S: i64 = 48 * 3600;
 
 /// A key with its certificate chain as it was read.
 #[derive(Clone, Debug)]
@@ -54,8 +52,7 @@ pub enum KeysError {
 pub struct KmsSigner {
     client: Client,
     keys: HashMap<CertificateId, Kept>,
-    /// Per environment, oldest certificate first.
-    environments: HashMap<String, Vec<(i64, CertificateId)>>,
+    ring: Keyring,
 }
 
 #[derive(Debug)]
@@ -70,13 +67,12 @@ impl KmsSigner {
     /// # Errors
     /// [`KeysError::Chain`]: none of them is taken up then.
     pub fn new(client: Client, keys: Vec<KeyChain>) -> Result<Self, KeysError> {
-        let mut signer = Self { client, keys: HashMap::new(), environments: HashMap::new() };
+        let mut signer = Self { client, keys: HashMap::new(), ring: Keyring::default() };
         for KeyChain { key, chain } in keys {
             let identity = identity(&chain).map_err(|why| KeysError::Chain(key.chain_key.clone(), why))?;
             let id = CertificateId(identity.certificate().sha256_hex());
-            let of_environment = signer.environments.entry(key.environment).or_default();
-            of_environment.push((identity.certificate().not_before_unix_s(), id.clone()));
-            of_environment.sort();
+            let from = identity.certificate().not_before_unix_s();
+            signer.ring.insert(key.environment, from, id.clone());
             signer.keys.insert(id, Kept { key: key.key, identity: Arc::new(identity) });
         }
         Ok(signer)
@@ -117,10 +113,7 @@ impl KmsSigner {
 #[async_trait]
 impl Signer for KmsSigner {
     fn current(&self, environment: &str, at: Instant) -> Result<CertificateId, SignerError> {
-        let keys = self.environments.get(environment).map(Vec::as_slice).unwrap_or_default();
-        let rested = keys.iter().rev().find(|(from, _)| from.saturating_add(REST_S) <= at.unix_s());
-        let chosen = rested.or_else(|| keys.first()).map(|(_, id)| id.clone());
-        chosen.ok_or_else(|| SignerError::NoKey(CertificateId(format!("environment {environment}"))))
+        self.ring.current(environment, at)
     }
 
     fn identity(&self, certificate: &CertificateId) -> Result<Arc<Identity>, SignerError> {

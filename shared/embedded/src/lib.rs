@@ -13,14 +13,13 @@
 
 pub mod blobs;
 mod counters;
+pub mod directory;
 pub mod disk;
 pub mod facts;
 mod group;
 pub mod provider;
 pub mod queue;
-pub mod scanner;
 pub mod signer;
-pub mod small;
 pub mod workers;
 
 pub use blobs::Segments;

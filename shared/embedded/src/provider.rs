@@ -15,6 +15,7 @@ use std::{
     sync::Arc,
 };
 
+use machine::{BuiltinScanner, NoCarrier, RandomIds, SystemClock, scanner::DigestListError};
 use smime::{Anchors, Verifier};
 use stages::{
     Rim, StageError,
@@ -25,11 +26,10 @@ use stages::{
 use crate::{
     Counters, Segments, SqliteFacts,
     blobs::Sizes,
+    directory::{IndexFile, IndexFileError},
     disk::RealDisk,
     queue::MemoryQueue,
-    scanner::{BuiltinScanner, DigestListError},
     signer::{FileSigner, KeyFiles, KeysError},
-    small::{IndexFile, IndexFileError, NoCarrier, RandomIds, SystemClock},
     workers::Workers,
 };
 

@@ -9,15 +9,13 @@ use std::{
 };
 
 use async_trait::async_trait;
+use machine::Keyring;
 use pec::Instant;
 use smime::{Certificate, Identity, RsaKey};
 use stages::{
     ids::CertificateId,
     ports::{Signer, SignerError},
 };
-
-/// How long a new certificate rests before it signs: every provider has its index by then.
-pub const REST_S: i64 = 48 * 3600;
 
 /// A key file with its chain. `environment` is the provider environment that it signs for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +51,7 @@ pub enum KeysError {
 /// Keys in memory, read once.
 pub struct FileSigner {
     keys: HashMap<CertificateId, Kept>,
-    /// Per environment, oldest certificate first.
-    environments: HashMap<String, Vec<(i64, CertificateId)>>,
+    ring: Keyring,
 }
 
 struct Kept {
@@ -69,16 +66,14 @@ impl FileSigner {
     /// [`KeysError`]: none of them is taken up then.
     pub fn open(files: &[KeyFiles]) -> Result<Self, KeysError> {
         let mut keys = HashMap::new();
-        let mut environments: HashMap<String, Vec<(i64, CertificateId)>> = HashMap::new();
+        let mut ring = Keyring::default();
         for file in files {
             let (id, kept) = Kept::open(&file.key, &file.chain)?;
             let from = kept.identity.certificate().not_before_unix_s();
-            let of_environment = environments.entry(file.environment.clone()).or_default();
-            of_environment.push((from, id.clone()));
-            of_environment.sort();
+            ring.insert(file.environment.clone(), from, id.clone());
             keys.insert(id, kept);
         }
-        Ok(Self { keys, environments })
+        Ok(Self { keys, ring })
     }
 
     fn kept(&self, certificate: &CertificateId) -> Result<&Kept, SignerError> {
@@ -110,12 +105,7 @@ impl Kept {
 #[async_trait]
 impl Signer for FileSigner {
     fn current(&self, environment: &str, at: Instant) -> Result<CertificateId, SignerError> {
-        let keys = self.environments.get(environment).map(Vec::as_slice).unwrap_or_default();
-        let rested = keys.iter().rev().find(|(from, _)| from.saturating_add(REST_S) <= at.unix_s());
-        rested
-            .or_else(|| keys.first())
-            .map(|(_, id)| id.clone())
-            .ok_or_else(|| SignerError::NoKey(CertificateId(format!("environment {environment}"))))
+        self.ring.current(environment, at)
     }
 
     fn identity(&self, certificate: &CertificateId) -> Result<Arc<Identity>, SignerError> {

@@ -10,8 +10,8 @@ use tokio::{
 };
 
 use crate::{
+    directory::IndexFile,
     queue::{MemoryQueue, Tried},
-    small::IndexFile,
 };
 
 /// Jobs of one queue that run at the same time. They mostly wait for an fsync that they share.

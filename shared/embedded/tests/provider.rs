@@ -8,6 +8,7 @@
 
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
+use machine::REST_S;
 use pec::{
     Address, Index, Instant,
     index::{IndexCertificate, Record},
@@ -15,7 +16,7 @@ use pec::{
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, RsaKeySize, SanType};
 use sigillo_embedded::{
     Config, OpenError, Provider,
-    signer::{FileSigner, KeyFiles, KeysError, REST_S},
+    signer::{FileSigner, KeyFiles, KeysError},
 };
 use smime::{Anchors, Certificate};
 use stages::{

@@ -19,7 +19,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use mime::Rope;
-use sigillo_embedded::{queue::MemoryQueue, small::IndexFile, workers::Workers};
+use sigillo_embedded::{directory::IndexFile, queue::MemoryQueue, workers::Workers};
 use sigillo_tests::world::{ALFA, World, letters};
 use stages::{
     BlobKey, Job, Rim, SpoolId, door,

@@ -21,10 +21,11 @@ use aws_sdk_dynamodb::{
     types::{ConditionCheck, Delete, KeysAndAttributes, Put, TransactWriteItem},
 };
 use futures_util::future::try_join_all;
+use machine::RandomIds;
 use pec::Instant;
 use stages::{
     log::LogEntry,
-    ports::{Commit, Committed, Facts, FactsError, Page, RowKey, StoredRow, Table, Write},
+    ports::{Commit, Committed, Facts, FactsError, Ids as _, Page, RowKey, StoredRow, Table, Write},
 };
 
 pub use item::{day, sender_month};
@@ -54,13 +55,14 @@ pub struct DynamoFacts {
     client: Client,
     tables: Tables,
     order: item::Order,
+    tokens: RandomIds,
 }
 
 impl DynamoFacts {
     /// On these tables.
     #[must_use]
     pub fn new(client: Client, tables: Tables) -> Self {
-        Self { client, tables, order: item::Order::default() }
+        Self { client, tables, order: item::Order::default(), tokens: RandomIds::new() }
     }
 
     fn name(&self, table: Table) -> &str {
@@ -152,7 +154,7 @@ impl Facts for DynamoFacts {
         if items.is_empty() {
             return Ok(Committed::Now);
         }
-        let token = format!("{:032x}", crate::local::random());
+        let token = format!("{:032x}", self.tokens.fresh());
         let request =
             self.client.transact_write_items().set_transact_items(Some(items)).client_request_token(token);
 

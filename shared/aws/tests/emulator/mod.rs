@@ -109,7 +109,7 @@ pub fn clients() -> Clients {
 /// A name that no other test has.
 pub fn unique(what: &str) -> String {
     use stages::ports::Ids;
-    format!("{what}-{:016x}", aws::SystemIds.fresh() >> 64)
+    format!("{what}-{:016x}", machine::RandomIds::new().fresh() >> 64)
 }
 
 /// Empty tables of this test's own.

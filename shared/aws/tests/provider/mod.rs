@@ -10,7 +10,6 @@ use std::{
 
 use aws::{
     Clients, Config,
-    carrier::NoCarrier,
     config::SigningKey,
     function::{Function, Name, Parts},
     signer::KeyChain,
@@ -19,6 +18,7 @@ use aws_lambda_events::sqs::SqsEvent;
 use aws_sdk_kms::types::{KeySpec, KeyUsageType};
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use lambda_runtime::Context;
+use machine::NoCarrier;
 use pec::{
     Index,
     index::{IndexCertificate, Record},

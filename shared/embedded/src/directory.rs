@@ -1,55 +1,14 @@
-//! The small ports: clock, randomness, index file, and the carrier that there is not yet.
+//! The provider index in a file.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{Arc, PoisonError, RwLock},
+    time::SystemTime,
 };
 
-use async_trait::async_trait;
-use aws_lc_rs::rand;
-use pec::{Index, Instant};
-use stages::ports::{Carrier, Clock, Directory, Errand, Ids, Relayed};
-
-/// The machine's clock.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Instant {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Instant::from_unix_s(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-    }
-}
-
-/// The crypto library's random generator, drawn in blocks: it is asked for a seed with every act.
-#[derive(Debug, Default)]
-pub struct RandomIds {
-    block: Mutex<Vec<u128>>,
-}
-
-impl Ids for RandomIds {
-    #[allow(
-        clippy::panic,
-        reason = "without randomness nothing may go on: an id that repeats would merge two letters"
-    )]
-    fn fresh(&self) -> u128 {
-        let mut block = self.block.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(one) = block.pop() {
-            return one;
-        }
-        let mut bytes = [0; 16 * 64];
-        if rand::fill(&mut bytes).is_err() {
-            panic!("the random generator gives nothing");
-        }
-        block.extend(bytes.as_chunks::<16>().0.iter().map(|b| u128::from_be_bytes(*b)));
-        block.pop().unwrap_or_default()
-    }
-}
+use pec::Index;
+use stages::ports::Directory;
 
 /// The provider index in a file. [`IndexFile::reload`] takes up a new one; a bad one changes nothing.
 pub struct IndexFile {
@@ -107,23 +66,5 @@ fn load(path: &Path) -> Result<(Option<SystemTime>, Arc<Index>), IndexFileError>
 impl Directory for IndexFile {
     fn index(&self) -> Arc<Index> {
         Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner).1)
-    }
-}
-
-/// No way out yet: the mail doors bring the SMTP client. Everything that goes to others stays owed, and the clocks of
-/// RFC 6109 §3.1.6 tell the sender.
-#[derive(Debug, Default)]
-pub struct NoCarrier {
-    said: AtomicBool,
-}
-
-#[async_trait]
-impl Carrier for NoCarrier {
-    async fn carry(&self, errand: Errand) -> Vec<Relayed> {
-        if !self.said.swap(true, Ordering::Relaxed) {
-            tracing::warn!("this provider has no SMTP door yet: what goes to other systems waits");
-        }
-        let later = Relayed::Later { answer: "no SMTP door".to_owned() };
-        vec![later; errand.recipients.len()]
     }
 }

@@ -1,0 +1,17 @@
+//! The clock.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pec::Instant;
+use stages::ports::Clock;
+
+/// The machine's clock, which somebody keeps within a second of UTC (DM 2005 art. 9).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Instant {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Instant::from_unix_s(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    }
+}
