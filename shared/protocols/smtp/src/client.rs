@@ -1,0 +1,1 @@
+//! The sending side (RFC 5321 §3).
