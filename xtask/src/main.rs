@@ -1,4 +1,4 @@
-//! What has an `if` in it: `cargo xtask up | test | bench | kill | localstack`.
+//! What has an `if` in it: `cargo xtask up | test | bench | fuzz | kill | localstack`.
 
 use std::process::ExitCode;
 
@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 #[cfg(test)]
 mod checks;
+mod fuzz;
 mod localstack;
 mod run;
 mod test;
@@ -35,6 +36,10 @@ enum Task {
     ///
     /// Example: cargo xtask bench pipeline --letters 2000 --json
     Bench(bench::Bench),
+    /// Fuzz one target, guided by coverage, from the seeds in tests/fuzz/seeds.
+    ///
+    /// Example: cargo xtask fuzz mime-entity --seconds 600
+    Fuzz(fuzz::Fuzz),
     /// The long form of the crash test: kill -9 in the middle of many letters, again and again.
     ///
     /// Example: cargo xtask kill --rounds 20 --letters 500
@@ -50,6 +55,7 @@ fn main() -> ExitCode {
         Task::Up(up) => up.run(),
         Task::Test(test) => test.run(),
         Task::Bench(bench) => bench.run(),
+        Task::Fuzz(fuzz) => fuzz.run(),
         Task::Kill(kill) => kill.run(),
         Task::Localstack(localstack) => localstack.run(),
     };
