@@ -12,9 +12,11 @@ mod entity;
 mod error;
 mod header;
 pub mod lines;
+pub mod outline;
 pub mod param;
 mod rope;
 pub mod split;
+pub mod stream;
 pub mod word;
 
 pub use entity::Entity;

@@ -44,6 +44,23 @@ impl Value {
         Value { value, params: order.into_iter().filter_map(Gathered::finish).collect() }
     }
 
+    /// The same without decoding anything: names and values as they were transported, in their order, at most `max`
+    /// of them. For who passes them on (RFC 9051 §7.5.2).
+    pub fn parse_raw(body: &[u8], max: usize) -> (String, Vec<(String, String)>) {
+        let mut reader = Reader { octets: body, at: 0 };
+        let value = charset::guess(&reader.value());
+        let mut params = Vec::new();
+        while let Some((name, text)) = reader.parameter() {
+            if params.len() >= max {
+                break;
+            }
+            if !name.is_empty() {
+                params.push((charset::guess(&name), charset::guess(&text)));
+            }
+        }
+        (value, params)
+    }
+
     /// The parameter of that name, in any case.
     pub fn get(&self, name: &str) -> Option<&str> {
         let mut params = self.params.iter();
