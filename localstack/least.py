@@ -5,19 +5,15 @@ Between each function and the emulator stands a proxy that writes down what is a
 stages: one that is delivered, one with a virus, one to nobody; and watch ticks.
 """
 
-import http.client
-import http.server
-import json
 import sys
-import threading
 import urllib.parse
 
 import demo
 import letter
 import seed
 import test_template
+from proxy import Proxies
 
-SERVICES = ["DYNAMODB", "S3", "SQS", "KMS"]
 # The test file of antivirus makers, in two parts, lest a scanner takes this script for one.
 EICAR = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 REGION, ACCOUNT = "eu-south-1", "000000000000"
@@ -27,10 +23,10 @@ def main():
     aws, outputs = letter.deployment()
     stack = outputs["LettersTable"].removesuffix("-letters")
     asked = set()
-    names = [name.removeprefix(f"{stack}-") for name in functions(aws, stack)]
-    proxies = {f"{stack}-{name}": proxy(name, aws.endpoint, asked) for name in names}
-    with Redirected(aws, proxies):
+    with Proxies(aws, stack) as proxies:
+        proxies.listeners.append(lambda call: asked.update((call.function, *asks) for asks in actions(call)))
         work(aws, outputs, stack)
+        names = proxies.names
     silent = set(names) - {function for function, _, _ in asked} - {"dispatch"}  # nothing went to other systems
     seed.require(not silent, f"calls of {sorted(silent)}")
     refused = sorted(call for call in asked if not allowed(stack, *call))
@@ -61,35 +57,6 @@ def work(aws, outputs, stack):
     seed.require("FunctionError" not in ticked, "a tick of watch")
 
 
-def functions(aws, stack):
-    pages = aws.client("lambda").get_paginator("list_functions").paginate()
-    return [f["FunctionName"] for page in pages for f in page["Functions"] if f["FunctionName"].startswith(f"{stack}-")]
-
-
-class Redirected:
-    """While it is open, functions speak to their proxies."""
-
-    def __init__(self, aws, proxies):
-        self.functions = aws.client("lambda")
-        self.proxies = proxies
-        self.before = {name: self.variables(name) for name in proxies}
-
-    def variables(self, function):
-        return self.functions.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
-
-    def __enter__(self):
-        for name, server in self.proxies.items():
-            address = f"http://127.0.0.1:{server.server_port}"
-            self.set(name, self.before[name] | {f"AWS_ENDPOINT_URL_{service}": address for service in SERVICES})
-
-    def __exit__(self, *_):
-        for name, variables in self.before.items():
-            self.set(name, variables)
-
-    def set(self, function, variables):
-        self.functions.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
-
-
 # ------------------------------------------------------------------------------------------------ Policies
 
 
@@ -104,72 +71,23 @@ def allowed(stack, function, action, resource):
     return test_template.may(template.roles()[function] + guards, action, resource)
 
 
-# ------------------------------------------------------------------------------------------------ The proxy
+# ------------------------------------------------------------------------------------------------ Calls as IAM names them
 
 
-def proxy(function, endpoint, asked):
-    target = urllib.parse.urlsplit(endpoint).netloc
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def handle_any(self):
-            body = self.body()
-            connection = http.client.HTTPConnection(target, timeout=60)
-            kept = {k: v for k, v in self.headers.items() if k.lower() not in ("transfer-encoding", "connection")}
-            connection.request(self.command, self.path, body, kept | {"Content-Length": str(len(body))})
-            answer = connection.getresponse()
-            octets = answer.read()
-            for action, resource in calls(self.command, self.path, self.headers, body, answer.status):
-                asked.add((function, action, resource))
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
-                if name.lower() not in ("transfer-encoding", "connection", "content-length"):
-                    self.send_header(name, value)
-            # The length that the answer to a HEAD tells is the object's.
-            length = answer.getheader("Content-Length") if self.command == "HEAD" else str(len(octets))
-            self.send_header("Content-Length", length or "0")
-            self.end_headers()
-            self.wfile.write(octets)
-            connection.close()
-
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_any
-
-        def body(self):
-            if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            octets = b""
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                octets += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-            return octets
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
-
-
-def calls(method, path, headers, body, status):
+def actions(call):
     """Actions and resources, as IAM names them, of one request."""
-    service, _, operation = headers.get("X-Amz-Target", "").partition(".")
-    said = json.loads(body) if service else {}
-    if service.startswith("DynamoDB"):
-        yield from table_calls(operation, said)
-    elif service == "AmazonSQS":
-        queue = said["QueueUrl"].rpartition("/")[2]
-        yield f"sqs:{operation.removesuffix('Batch')}", f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
-    elif service == "TrentService":
-        yield f"kms:{operation}", said["KeyId"]
+    if call.service == "dynamodb":
+        yield from table_actions(call.operation, call.said)
+    elif call.service == "sqs":
+        queue = call.said["QueueUrl"].rpartition("/")[2]
+        yield f"sqs:{call.operation.removesuffix('Batch')}", f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
+    elif call.service == "kms":
+        yield f"kms:{call.operation}", call.said["KeyId"]
     else:
-        yield from object_calls(method, path, headers, status)
+        yield from object_actions(call)
 
 
-def table_calls(operation, said):
+def table_actions(operation, said):
     def arn(table):
         return f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{table}"
 
@@ -186,18 +104,17 @@ def table_calls(operation, said):
         yield f"dynamodb:{operation}", arn(said["TableName"]) + index
 
 
-def object_calls(method, path, headers, status):
-    parts = urllib.parse.urlsplit(path)
-    bucket, _, key = urllib.parse.unquote(parts.path).lstrip("/").partition("/")
+def object_actions(call):
+    bucket, key = call.place()
     arn = f"arn:aws:s3:::{bucket}"
     if not key:
         yield "s3:ListBucket", arn
         return
-    if source := headers.get("x-amz-copy-source"):
+    if source := call.headers.get("x-amz-copy-source"):
         yield "s3:GetObject", f"arn:aws:s3:::{urllib.parse.unquote(source).lstrip('/')}"
-    actions = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}
-    yield actions[method], f"{arn}/{key}"
-    if status == 404:  # S3 tells it to those only who may list
+    names = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}
+    yield names[call.method], f"{arn}/{key}"
+    if call.status == 404:  # S3 tells it to those only who may list
         yield "s3:ListBucket", arn
 
 
