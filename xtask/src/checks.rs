@@ -9,8 +9,9 @@ use std::{
 use crate::run::{self, output, root};
 
 /// Which of our crates each of ours may stand on (design: `mime ← smime ← pec ← stages ← machine ← {embedded, aws} ← {server, functions}`).
-const MAY_USE: [(&str, &[&str]); 7] = [
+const MAY_USE: [(&str, &[&str]); 8] = [
     ("sigillo-mime", &[]),
+    ("sigillo-net", &[]),
     ("sigillo-smime", &["sigillo-mime"]),
     ("sigillo-pec", &["sigillo-mime", "sigillo-smime"]),
     ("sigillo-stages", &["sigillo-mime", "sigillo-smime", "sigillo-pec"]),
