@@ -3,6 +3,7 @@
 //! --seconds N` goes on from them, guided by coverage.
 
 mod mime;
+mod smtp;
 
 /// A function that must not panic, whatever it is given.
 pub type Target = fn(&[u8]);
@@ -11,7 +12,7 @@ pub type Target = fn(&[u8]);
 pub const VARIABLE: &str = "SIGILLO_FUZZ_TARGET";
 
 /// All targets by name, which is also the name of their folder of seeds.
-pub const TARGETS: [(&str, Target); 1] = [("mime-entity", mime::entity)];
+pub const TARGETS: [(&str, Target); 2] = [("mime-entity", mime::entity), ("smtp-server", smtp::server)];
 
 /// The target of this name.
 #[must_use]

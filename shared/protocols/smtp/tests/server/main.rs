@@ -1,0 +1,7 @@
+//! The receiving side as the other end of the wire sees it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod attacks;
+mod props;
+mod talk;
+mod transcripts;
