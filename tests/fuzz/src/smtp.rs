@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use smtp::server::{Ask, Machine, Reply, Role, Settings, Step, Transaction};
+use smtp::server::{Ask, Machine, Reply, Role, Settings, Step, Tls, Transaction};
 
 /// The most that is fed at a time.
 const PIECE: usize = 64;
@@ -38,7 +38,7 @@ impl Session {
         let mut settings = Settings::new(role, "mx.alfa.example");
         (settings.errors_max, settings.recipients_max, settings.size_bytes_max) = (8, 3, 1000);
         let mut session = Self {
-            machine: Machine::new(Arc::new(settings), kind & 2 != 0),
+            machine: Machine::new(Arc::new(settings), if kind & 2 == 0 { Tls::Offered } else { Tls::On }),
             content: Vec::new(),
             said: Vec::new(),
             taken: Vec::new(),

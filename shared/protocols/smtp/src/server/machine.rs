@@ -53,12 +53,23 @@ pub enum Step {
     Close,
 }
 
+/// How a session stands to TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// The octets are inside of it.
+    On,
+    /// They are not; STARTTLS is offered.
+    Offered,
+    /// They are not, and nothing can be done.
+    Absent,
+}
+
 /// One session: octets in, replies and questions out. What it holds is bounded by its [`Settings`]: one line, and
 /// the paths of one transaction. The octets of the message are handed on as they come.
 #[derive(Debug)]
 pub struct Machine {
     settings: Arc<Settings>,
-    secure: bool,
+    tls: Tls,
     hello: Option<String>,
     signed_in: bool,
     open: Option<Open>,
@@ -105,12 +116,12 @@ enum Asked {
 }
 
 impl Machine {
-    /// A session that begins, with its greeting; `secure` when it is inside TLS from its first octet.
+    /// A session that begins, with its greeting.
     #[must_use]
-    pub fn new(settings: Arc<Settings>, secure: bool) -> Self {
+    pub fn new(settings: Arc<Settings>, tls: Tls) -> Self {
         let mut machine = Self {
             settings,
-            secure,
+            tls,
             hello: None,
             signed_in: false,
             open: None,
@@ -221,7 +232,7 @@ impl Machine {
 
     /// TLS is on. All that was said before is forgotten (RFC 3207 §4.2).
     pub fn secured(&mut self) {
-        self.secure = true;
+        self.tls = Tls::On;
         self.hello = None;
         self.open = None;
         self.lines = Lines::default();

@@ -16,8 +16,6 @@ pub struct Settings {
     pub name: String,
     /// What the door is for.
     pub role: Role,
-    /// Whether STARTTLS is offered to those who came in clear.
-    pub starttls: bool,
     /// Octets of a message at most, dot-unstuffed; announced as SIZE.
     pub size_bytes_max: u64,
     /// Recipients of a transaction; RFC 5321 §4.5.3.1.8 asks for 100.
@@ -38,7 +36,6 @@ impl Settings {
         Self {
             name: name.to_owned(),
             role,
-            starttls: true,
             size_bytes_max: 100 << 20,
             recipients_max: 1000,
             errors_max: 20,

@@ -1,6 +1,6 @@
 //! What strangers may try: the answer to each, and what is held meanwhile.
 
-use sigillo_smtp::server::{Role, Settings};
+use sigillo_smtp::server::{Role, Settings, Tls};
 
 use crate::talk::{Outcome, Talk};
 
@@ -66,7 +66,7 @@ fn lines_over_their_limit_are_refused_and_not_held() {
 
     // RFC 4954 §4: authentication has longer ones.
     for (octets, answer) in [(12_288, "501 5.5.2 this is not"), (12_289, "500 5.5.2 the line is too long")] {
-        let mut talk = Talk::new(Settings::new(Role::Submission, "invio.alfa.example"), true);
+        let mut talk = Talk::new(Settings::new(Role::Submission, "invio.alfa.example"), Tls::On);
         talk.say(b"EHLO a.example\r\n");
         talk.say(line("AUTH PLAIN ", octets).as_bytes());
         assert!(last(&talk.outcome).starts_with(answer), "{octets}: {}", last(&talk.outcome));
@@ -95,7 +95,7 @@ fn nothing_is_injected_before_tls() {
 
 #[test]
 fn passwords_are_not_taken_in_clear() {
-    let mut talk = Talk::new(Settings::new(Role::Submission, "invio.alfa.example"), false);
+    let mut talk = Talk::new(Settings::new(Role::Submission, "invio.alfa.example"), Tls::Offered);
     talk.say(b"EHLO a.example\r\n");
     assert!(!talk.outcome.said.contains("AUTH"), "{}", talk.outcome.said);
     talk.say(b"AUTH PLAIN AG1pdHRlbnRlQHBlYy5hbGZhLmV4YW1wbGUAZ2l1c3Rh\r\n");
@@ -106,7 +106,7 @@ fn passwords_are_not_taken_in_clear() {
 /// Hundreds of guesses in one packet: three are looked at.
 #[test]
 fn pipelined_guesses_end_the_session() {
-    let mut talk = Talk::new(Settings::new(Role::Submission, "invio.alfa.example"), true);
+    let mut talk = Talk::new(Settings::new(Role::Submission, "invio.alfa.example"), Tls::On);
     let guess = "AUTH PLAIN AG1pdHRlbnRlQHBlYy5hbGZhLmV4YW1wbGUAdW5v\r\n";
     talk.say(format!("EHLO a.example\r\n{}", guess.repeat(300)).as_bytes());
     assert_eq!(talk.outcome.said.matches("535 5.7.8").count(), 3);
@@ -164,7 +164,7 @@ fn a_browser_is_shown_the_door() {
 fn what_is_not_taken_is_not_held() {
     let mut settings = Settings::new(Role::Exchange, "mx.alfa.example");
     settings.size_bytes_max = 1 << 16;
-    let mut talk = Talk::new(settings, false);
+    let mut talk = Talk::new(settings, Tls::Offered);
     talk.say(BEGIN.as_bytes());
     let piece = [b'x'; 16_384];
     for _ in 0..100 {

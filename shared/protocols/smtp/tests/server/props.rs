@@ -1,7 +1,7 @@
 //! Whatever octets, in whatever pieces.
 
 use proptest::prelude::*;
-use sigillo_smtp::server::{Role, Settings};
+use sigillo_smtp::server::{Role, Settings, Tls};
 
 use crate::talk::{Outcome, Talk};
 
@@ -47,7 +47,7 @@ fn small(role: Role) -> Settings {
 }
 
 fn run(role: Role, octets: &[u8], sizes: &[usize]) -> Outcome {
-    let mut talk = Talk::new(small(role), role == Role::Submission);
+    let mut talk = Talk::new(small(role), if role == Role::Submission { Tls::On } else { Tls::Offered });
     let mut at = 0;
     for size in sizes.iter().cycle() {
         let end = octets.len().min(at + size);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sigillo_smtp::server::{Ask, Machine, Reply, Role, Settings, Step, Transaction};
+use sigillo_smtp::server::{Ask, Machine, Reply, Role, Settings, Step, Tls, Transaction};
 
 pub const USER: &str = "mittente@pec.alfa.example";
 pub const PASSWORD: &str = "giusta";
@@ -31,19 +31,19 @@ pub struct Talk {
 }
 
 impl Talk {
-    pub fn new(settings: Settings, secure: bool) -> Self {
+    pub fn new(settings: Settings, tls: Tls) -> Self {
         let role = settings.role;
-        let machine = Machine::new(Arc::new(settings), secure);
+        let machine = Machine::new(Arc::new(settings), tls);
         Self { machine, outcome: Outcome::default(), role, content: Vec::new() }
     }
 
     pub fn exchange() -> Self {
-        Self::new(Settings::new(Role::Exchange, "mx.alfa.example"), false)
+        Self::new(Settings::new(Role::Exchange, "mx.alfa.example"), Tls::Offered)
     }
 
     /// A user who has signed in.
     pub fn user() -> Self {
-        let mut talk = Self::new(Settings::new(Role::Submission, "invio.alfa.example"), true);
+        let mut talk = Self::new(Settings::new(Role::Submission, "invio.alfa.example"), Tls::On);
         talk.say(b"EHLO client.example\r\nAUTH PLAIN AG1pdHRlbnRlQHBlYy5hbGZhLmV4YW1wbGUAZ2l1c3Rh\r\n");
         assert!(talk.outcome.said.contains("235 2.7.0"), "{}", talk.outcome.said);
         talk.outcome.said.clear();

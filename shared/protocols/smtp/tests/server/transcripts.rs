@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, fs, path::Path};
 
-use sigillo_smtp::server::{Role, Settings};
+use sigillo_smtp::server::{Role, Settings, Tls};
 
 use crate::talk::Talk;
 
@@ -28,7 +28,7 @@ fn every_transcript_is_what_happens() {
 fn replay(script: &str) -> String {
     let mut out = String::new();
     let mut settings = Settings::new(Role::Exchange, "mx.alfa.example");
-    let mut secure = false;
+    let mut tls = Tls::Offered;
     let mut lines = script.lines();
     for line in lines.by_ref() {
         writeln!(out, "{line}").unwrap();
@@ -36,8 +36,8 @@ fn replay(script: &str) -> String {
             [""] => break,
             ["role", "submission"] => settings = Settings::new(Role::Submission, "invio.alfa.example"),
             ["role", "exchange"] => {}
-            ["secure"] => secure = true,
-            ["starttls", "off"] => settings.starttls = false,
+            ["secure"] => tls = Tls::On,
+            ["starttls", "off"] => tls = Tls::Absent,
             ["errors", n] => settings.errors_max = n.parse().unwrap(),
             ["recipients", n] => settings.recipients_max = n.parse().unwrap(),
             ["size", n] => settings.size_bytes_max = n.parse().unwrap(),
@@ -46,7 +46,7 @@ fn replay(script: &str) -> String {
             _ => panic!("{line}"),
         }
     }
-    let mut talk = Talk::new(settings, secure);
+    let mut talk = Talk::new(settings, tls);
     shown(&mut talk, &mut out);
     for line in lines {
         let Some((who, what)) = line.split_once(' ') else { continue };

@@ -7,7 +7,7 @@ use super::{
         reply::{self, Reply, write_lines},
         settings::Role,
     },
-    Ask, Asked, Machine, State, Step,
+    Ask, Asked, Machine, State, Step, Tls,
 };
 
 impl Machine {
@@ -48,7 +48,7 @@ impl Machine {
         if extended {
             let size = format!("SIZE {}", self.settings.size_bytes_max);
             let mut lines: Vec<&str> = vec![&self.settings.name, "PIPELINING", &size];
-            if self.may_secure() {
+            if self.tls == Tls::Offered {
                 lines.push("STARTTLS");
             }
             if self.may_sign_in() {
@@ -80,7 +80,7 @@ impl Machine {
 
     /// What has to come before a letter.
     fn not_ready(&self) -> Option<Reply> {
-        if self.settings.role == Role::Submission && !self.secure {
+        if self.settings.role == Role::Submission && self.tls != Tls::On {
             return Some(reply::TLS_FIRST);
         }
         if self.hello.is_none() {
@@ -126,20 +126,15 @@ impl Machine {
     }
 
     fn start_tls(&mut self) -> Option<Step> {
-        if self.secure {
-            return self.refuse(&reply::TLS_TWICE);
-        }
-        if !self.may_secure() {
-            return self.refuse(&reply::NOT_OFFERED);
+        match self.tls {
+            Tls::On => return self.refuse(&reply::TLS_TWICE),
+            Tls::Absent => return self.refuse(&reply::NOT_OFFERED),
+            Tls::Offered => {}
         }
         self.open = None;
         self.reply(&Reply::new(220, "2.0.0", "go ahead"));
         self.state = State::Handshake;
         Some(Step::StartTls)
-    }
-
-    fn may_secure(&self) -> bool {
-        self.settings.starttls && !self.secure
     }
 
     /// Answers what carries no letter on, until there is too much of it.

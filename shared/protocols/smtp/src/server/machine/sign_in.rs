@@ -6,18 +6,18 @@ use super::{
         reply,
         settings::Role,
     },
-    Ask, Asked, Machine, State, Step,
+    Ask, Asked, Machine, State, Step, Tls,
 };
 
 impl Machine {
     pub(super) fn may_sign_in(&self) -> bool {
-        self.settings.role == Role::Submission && self.secure
+        self.settings.role == Role::Submission && self.tls == Tls::On
     }
 
     pub(super) fn auth(&mut self, mechanism: &str, initial: Option<&str>) -> Option<Step> {
         let refusal = if self.settings.role == Role::Exchange {
             Some(reply::NOT_OFFERED)
-        } else if !self.secure {
+        } else if self.tls != Tls::On {
             Some(reply::AUTH_NEEDS_TLS)
         } else if self.hello.is_none() {
             Some(reply::HELLO_FIRST)
