@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use pec::{Address, Instant};
 
+use crate::doors::{Kind, Place};
+
 /// Certified mail (PEC): a provider in one process, and its tools.
 #[derive(Debug, Parser)]
 #[command(name = "sigillo", version, propagate_version = true)]
@@ -47,9 +49,10 @@ pub struct Data {
 #[command(after_help = "\
 The first start makes a demo in DIR: a test CA, the provider's certificate and key, a provider
 index, a domain with two accounts. Their passwords are printed once and kept in DIR/demo.json.
-Addresses are printed and written to DIR/doors.json. Ctrl-C (or SIGTERM) ends it cleanly; a start
-on the same folder goes on where it ended, however it ended. Log: stderr, level by SIGILLO_LOG
-(default info).
+Addresses of all doors are printed and written to DIR/doors.json. The TLS certificate is
+DIR/pki/tls.pem with DIR/pki/tls.key; new files are taken into use within a minute, or at SIGHUP.
+Ctrl-C (or SIGTERM) ends it cleanly; a start on the same folder goes on where it ended, however
+it ended. Log: stderr, level by SIGILLO_LOG (default info).
 
 Viruses: only the built-in scanner, which knows the EICAR test file and a list of digests.
 
@@ -62,6 +65,9 @@ pub struct Up {
     /// Address and port of the HTTPS door; port 0 is any free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
+    /// Where another door is to be, or off; may be repeated. The others are at free ports beside HTTPS
+    #[arg(long, value_name = "NAME=ADDR:PORT|off", value_parser = parse_door)]
+    pub door: Vec<(Kind, Place)>,
 }
 
 /// `sigillo send`
@@ -238,6 +244,17 @@ pub enum When {
     Instant(Instant),
 }
 
+fn parse_door(text: &str) -> Result<(Kind, Place), String> {
+    let names = || Kind::ALL.map(|kind| kind.name).join(", ");
+    let (name, place) = text.split_once('=').ok_or("expected NAME=ADDR:PORT or NAME=off")?;
+    let kind = Kind::named(name).ok_or_else(|| format!("{name} is no door: expected one of {}", names()))?;
+    let place = match place {
+        "off" => Place::Off,
+        address => Place::At(address.parse().map_err(|_| "expected ADDR:PORT, as 0.0.0.0:465, or off")?),
+    };
+    Ok((kind, place))
+}
+
 fn parse_at(text: &str) -> Result<When, String> {
     match text {
         "signing-time" => Ok(When::SigningTime),
@@ -270,6 +287,18 @@ mod tests {
             assert!(command.get_arguments().any(|a| a.get_id() == "json"), "{}", command.get_name());
         }
         visit(&Cli::command());
+    }
+
+    #[test]
+    fn doors_are_named_with_their_addresses() {
+        let at = |text: &str| Ok(Place::At(text.parse().unwrap()));
+        let place = |text: &str| parse_door(text).map(|(_, place)| place);
+        assert_eq!(place("smtps=0.0.0.0:465"), at("0.0.0.0:465"));
+        assert_eq!(place("imaps=[::1]:0"), at("[::1]:0"));
+        assert_eq!(parse_door("smtp=off"), Ok((Kind::SMTP, Place::Off)));
+        for wrong in ["smtps", "smtps=465", "gopher=off", "imaps="] {
+            assert!(place(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

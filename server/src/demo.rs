@@ -7,7 +7,7 @@ pub mod pki;
 
 use std::path::PathBuf;
 
-use aws_lc_rs::rand;
+use machine::RandomIds;
 use pec::{
     Address, Index, Instant,
     index::{IndexCertificate, Record},
@@ -15,15 +15,14 @@ use pec::{
 use serde::{Deserialize, Serialize};
 use stages::{
     Rim, StageError,
+    accounts::{Accounts, Password},
     ids::MailboxId,
+    ports::Ids as _,
     registry::{Domain, Environment, Mailbox, MailboxState},
     rim::{Body, Draft},
 };
 
-use crate::{
-    folder::{Access, Folder, FolderError},
-    password,
-};
+use crate::folder::{Access, Folder, FolderError};
 
 const PROVIDER: &str = "Sigillo Demo";
 /// The provider mail domain: right side of PEC ids, domain of the service address.
@@ -73,12 +72,6 @@ pub enum DemoError {
     /// A name of the demo that is none: a mistake of ours.
     #[error("name the demo: {0}")]
     Name(#[from] pec::address::AddressError),
-    /// No randomness.
-    #[error("draw a random password")]
-    Random(#[from] aws_lc_rs::error::Unspecified),
-    /// A password.
-    #[error(transparent)]
-    Hash(#[from] password::HashError),
     /// The registry.
     #[error("register the demo: {0}")]
     Registry(#[from] StageError),
@@ -112,11 +105,11 @@ impl Demo {
         Ok((demo, true))
     }
 
-    /// Puts environment, domains and mailboxes into the registry where they are not there yet.
+    /// Puts environment, domains and accounts into the registry where they are not there yet.
     ///
     /// # Errors
     /// [`DemoError`]
-    pub async fn register(&self, rim: &Rim) -> Result<(), DemoError> {
+    pub async fn register(&self, rim: &Rim, accounts: &Accounts) -> Result<(), DemoError> {
         let environment = self.environment()?;
         insert(rim, &environment).await?;
         for name in [&self.mail_domain, &self.domain] {
@@ -124,8 +117,11 @@ impl Demo {
             insert(rim, &Domain { name: name.clone(), environment, organisation }).await?;
         }
         for account in &self.accounts {
-            if rim.mailbox(&account.address).await?.is_none() {
-                insert(rim, &mailbox(account)?).await?;
+            let password = Password::new(account.password.as_str());
+            let mailbox = rim.mailbox(&account.address).await?.unwrap_or_else(|| mailbox(rim, account));
+            match accounts.create(&mailbox, &password, rim.now()).await {
+                Ok(()) | Err(StageError::Raced) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())
@@ -147,9 +143,11 @@ impl Demo {
     }
 
     fn named() -> Result<Self, DemoError> {
+        let ids = RandomIds::new();
         let account = |name: &&str| {
             let address = Address::parse(&format!("{name}@{DOMAIN}"))?;
-            Ok(DemoAccount { address, password: password::random()? })
+            let password = Password::random(ids.fresh(), ids.fresh()).reveal().to_string();
+            Ok(DemoAccount { address, password })
         };
         Ok(Self {
             provider: PROVIDER.to_owned(),
@@ -190,11 +188,9 @@ fn service_address(mail_domain: &str) -> Result<Address, DemoError> {
     Ok(Address::parse(&format!("posta-certificata@{mail_domain}"))?)
 }
 
-fn mailbox(account: &DemoAccount) -> Result<Mailbox, DemoError> {
-    let mut id = [0; 16];
-    rand::fill(&mut id)?;
-    Ok(Mailbox {
-        id: MailboxId(hex::encode(id)),
+fn mailbox(rim: &Rim, account: &DemoAccount) -> Mailbox {
+    Mailbox {
+        id: MailboxId(format!("{:032x}", rim.ids.fresh())),
         address: account.address.clone(),
         organisation: ORGANISATION.to_owned(),
         state: MailboxState::Active,
@@ -202,8 +198,7 @@ fn mailbox(account: &DemoAccount) -> Result<Mailbox, DemoError> {
         // As mail programs are used to: one list, in which a letter stands beside its receipts.
         receipts_in_inbox: true,
         takes_ordinary: false,
-        password_hash: password::hash(&account.password)?,
-    })
+    }
 }
 
 /// Inserts a row; one that is there already stays as it is.

@@ -3,8 +3,8 @@
 mod account;
 mod answer;
 mod letters;
-mod listener;
 mod mailbox;
+mod session;
 pub mod wire;
 
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use axum::{
     Router,
     routing::{get, post},
 };
-use stages::Rim;
+use stages::{Rim, accounts::Accounts};
 use tokio::sync::Semaphore;
 
-use crate::password::{HashError, Keeper};
+use crate::doors::Ground;
 
-pub use listener::{Listener, ListenerError, tls};
+pub use session::{limits, session};
 
 /// Octets of one request's header, all fields: five hundred of the longest addresses fit, a thousand of usual ones.
 const HEADER_BYTES_MAX: usize = 160 * 1024;
@@ -32,7 +32,7 @@ const INFLIGHT_KIB: usize = 256 * 1024;
 /// What the handlers share.
 struct Door {
     rim: Rim,
-    keeper: Keeper,
+    accounts: Arc<Accounts>,
     /// The name in the `Received:` field.
     name: String,
     /// One permit a KiB.
@@ -40,13 +40,10 @@ struct Door {
 }
 
 /// The routes of the door.
-///
-/// # Errors
-/// [`HashError`] when the system gives no randomness.
-pub fn router(rim: Rim, name: &str) -> Result<Router, HashError> {
-    let door =
-        Door { rim, keeper: Keeper::new()?, name: name.to_owned(), inflight: Semaphore::new(INFLIGHT_KIB) };
-    Ok(Router::new()
+pub fn router(ground: Ground) -> Router {
+    let Ground { rim, accounts, name, .. } = ground;
+    let door = Door { rim, accounts, name, inflight: Semaphore::new(INFLIGHT_KIB) };
+    Router::new()
         .route("/v1/letters", post(letters::submit))
         .route("/v1/letters/{id}", get(letters::progress))
         .route("/v1/mailbox", get(mailbox::folders))
@@ -54,5 +51,5 @@ pub fn router(rim: Rim, name: &str) -> Result<Router, HashError> {
         .route("/v1/mailbox/{folder}/{uid}", get(mailbox::message))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
-        .with_state(Arc::new(door)))
+        .with_state(Arc::new(door))
 }

@@ -3,10 +3,10 @@
 pub mod cli;
 pub mod command;
 pub mod demo;
+pub mod doors;
 pub mod folder;
 pub mod http;
 pub mod letter;
-pub mod password;
 pub mod text;
 pub mod verify;
 

@@ -1,7 +1,6 @@
 //! The client of the HTTPS door, as the commands use it: address, CA and passwords come from the provider's folder.
 
 use std::{
-    collections::BTreeMap,
     env, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -22,6 +21,7 @@ use ureq::{
 use super::{UNAVAILABLE, USAGE};
 use crate::{
     demo::Demo,
+    doors::{Kind, file::DoorsFile},
     folder::{Folder, FolderError},
     http::wire::{Folders, IDEMPOTENCY_KEY, MAIL_FROM, Page, Progress, RCPT_TO, Submitted},
 };
@@ -36,25 +36,6 @@ const MESSAGE_BYTES_MAX: u64 = 512 << 20;
 const HEADER_BYTES_MAX: usize = 512 * 1024;
 /// Instead of a password in demo.json.
 const PASSWORD_VARIABLE: &str = "SIGILLO_PASSWORD";
-
-/// Where the doors of a running provider are: DIR/doors.json.
-#[derive(Debug, serde::Serialize, Deserialize)]
-pub struct Doors {
-    /// By name: `https`, and later others.
-    #[serde(flatten)]
-    pub doors: BTreeMap<String, Door>,
-    /// PEM that signs TLS and mail in the demo.
-    pub ca: PathBuf,
-    /// The provider index.
-    pub index: PathBuf,
-}
-
-/// One of them.
-#[derive(Debug, serde::Serialize, Deserialize)]
-pub struct Door {
-    /// Where.
-    pub url: String,
-}
 
 /// Why the door did not do it. Displays finish the sentence "failed to …".
 #[derive(Debug, thiserror::Error)]
@@ -112,8 +93,8 @@ impl Client {
     /// # Errors
     /// [`ClientError`] when the folder names no door or no password.
     pub fn open(folder: &Folder, account: &Address) -> Result<Self, ClientError> {
-        let doors: Doors = parse(folder.doors(), &Folder::read(&folder.doors(), FILE_BYTES_MAX)?)?;
-        let door = doors.doors.get("https");
+        let doors: DoorsFile = parse(folder.doors(), &Folder::read(&folder.doors(), FILE_BYTES_MAX)?)?;
+        let door = doors.doors.get(Kind::HTTPS.name);
         let door = door.ok_or_else(|| ClientError::File(folder.doors(), "no https door".to_owned()))?;
         let password = password(folder, account)?;
         let basic = STANDARD.encode(format!("{account}:{password}"));

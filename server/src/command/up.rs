@@ -1,30 +1,23 @@
 //! `sigillo up`: the provider, until it is told to stop.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::{fs, io, sync::Arc};
 
 use embedded::{Config, signer::KeyFiles};
+use machine::Argon2Passwords;
+use net::Tls;
 use serde_json::{Value, json};
 use smime::{Anchors, Certificate};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use stages::accounts::Accounts;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{
-    CommandError,
-    client::{Door, Doors},
-    now, print, print_json,
-};
+use super::{CommandError, now, print, print_json};
 use crate::{
     cli::Up,
     demo::{Demo, DemoError},
+    doors::{Doors, DoorsError, Ground, Kind, Places, file::DoorsFile},
     folder::{Access, Folder},
-    http::{self, Listener},
+    http,
 };
 
 /// Level and filter of the log.
@@ -45,29 +38,31 @@ pub fn run(args: &Up) -> Result<u8, CommandError> {
 
 async fn provider(args: &Up) -> Result<(), CommandError> {
     // 1. The folder, for us alone, and what is in it.
-    let mut signals = [SignalKind::interrupt(), SignalKind::terminate()].map(signal).into_iter();
-    let (Some(interrupt), Some(terminate)) = (signals.next(), signals.next()) else { return Ok(()) };
-    let (mut interrupt, mut terminate) = (interrupt.map_err(failed)?, terminate.map_err(failed)?);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let folder = Folder::new(&args.data.data);
     let _alone = folder.claim()?;
     let (demo, made) = Demo::open(&folder, now())?;
 
     // 2. The provider. Its registry is complete before anything can be asked of it.
     let mut provider = embedded::Provider::open(folder.root(), config(&folder, &demo)?).map_err(failed)?;
-    demo.register(provider.rim()).await?;
+    let accounts = Accounts::open(provider.rim().clone(), Arc::new(Argon2Passwords::default())).await;
+    let accounts = Arc::new(accounts.map_err(failed)?);
+    demo.register(provider.rim(), &accounts).await?;
     provider.start().await.map_err(failed)?;
 
     // 3. The doors: they listen, then they are announced.
-    let pem = |name: &str| Folder::read(&folder.pki(name), PEM_BYTES_MAX);
-    let tls = http::tls(&pem("tls.pem")?, &pem("tls.key")?).map_err(failed)?;
-    let listener = Listener::bind(args.listen, tls).await.map_err(failed)?;
-    let doors = doors(&folder, listener.address());
-    let (stop, stopped) = watch::channel(false);
-    let router = http::router(provider.rim().clone(), &demo.mail_domain).map_err(failed)?;
-    let serving = tokio::spawn(listener.serve(router, stopped));
-    let text = serde_json::to_vec_pretty(&doors).map_err(io::Error::other)?;
+    let tls = Tls::from_files(&folder.pki("tls.pem"), &folder.pki("tls.key")).map_err(failed)?;
+    let ground =
+        Ground { rim: provider.rim().clone(), accounts, tls: tls.clone(), name: demo.mail_domain.clone() };
+    let mut doors = Doors::new(tls, Places::new(args.listen, &args.door));
+    open(&mut doors, &ground).await.map_err(failed)?;
+    doors.keep_certificate_fresh(hangup);
+    let file = DoorsFile::new(&folder, doors.opened());
+    let text = serde_json::to_vec_pretty(&file).map_err(io::Error::other)?;
     Folder::write(&folder.doors(), &text, Access::Public)?;
-    announce(args, &folder, &demo, made, &doors)?;
+    announce(args, &folder, &demo, made, &file)?;
 
     // 4. Until we are told: doors first, so that nothing new comes, then the workers.
     tokio::select! {
@@ -79,19 +74,23 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     if let Err(error) = fs::remove_file(folder.doors()) {
         tracing::warn!(error = %error, "doors.json was not removed");
     }
-    // Nobody listens only if it has ended already.
-    let _ = stop.send(true);
     let drained = async {
-        let served = serving.await.map_err(failed);
+        doors.drain().await;
         provider.stop().await;
-        served
     };
     // Told twice, it ends at once: what is under way is owed, and done after the next start.
     tokio::select! {
-        drained = drained => drained,
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        () = drained => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
+    Ok(())
+}
+
+/// Every door of the provider. Another one: its session beside these, its limits beside it.
+async fn open(doors: &mut Doors, ground: &Ground) -> Result<(), DoorsError> {
+    let router = http::router(ground.clone());
+    doors.open(Kind::HTTPS, http::limits(), move |c| http::session(c, router.clone())).await
 }
 
 fn config(folder: &Folder, demo: &Demo) -> Result<Config, CommandError> {
@@ -109,23 +108,8 @@ fn config(folder: &Folder, demo: &Demo) -> Result<Config, CommandError> {
     })
 }
 
-fn doors(folder: &Folder, https: SocketAddr) -> Doors {
-    // An address for all interfaces is none to connect to, and the certificate names the loopback only.
-    let ip = match https.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    let url = format!("https://{}", SocketAddr::new(ip, https.port()));
-    Doors {
-        doors: BTreeMap::from([("https".to_owned(), Door { url })]),
-        ca: folder.pki("ca.pem"),
-        index: folder.index(),
-    }
-}
-
 /// Says where everything is; the passwords only when they were made now.
-fn announce(args: &Up, folder: &Folder, demo: &Demo, made: bool, doors: &Doors) -> io::Result<()> {
+fn announce(args: &Up, folder: &Folder, demo: &Demo, made: bool, doors: &DoorsFile) -> io::Result<()> {
     if args.data.json {
         let accounts: Vec<Value> = demo
             .accounts

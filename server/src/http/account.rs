@@ -1,17 +1,19 @@
-//! Who asks: HTTP basic authentication (RFC 7617) against the mailbox's argon2id.
+//! Who asks: HTTP basic authentication (RFC 7617).
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
     http::{header, request::Parts},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use pec::Address;
-use stages::registry::{Mailbox, MailboxState};
+use stages::{
+    accounts::{Password, SignInRefused},
+    registry::Mailbox,
+};
+use zeroize::Zeroizing;
 
 use super::{Door, answer::Refused};
-use crate::password::Verdict;
 
 /// The other end of the connection, as the listener saw it.
 #[derive(Clone, Copy, Debug)]
@@ -30,35 +32,32 @@ impl FromRequestParts<Arc<Door>> for Account {
 
     async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, Refused> {
         let (user, password) = credentials(parts).ok_or(Refused::Unauthorized)?;
-        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip);
-        let mailbox = match Address::parse(&user) {
-            Ok(address) => door.rim.mailbox(&address).await?,
-            Err(_) => None,
-        };
-        let hash = mailbox.as_ref().map(|mailbox| mailbox.password_hash.as_str());
-        let verdict = door.keeper.verify(&user, peer, &password, hash, Instant::now()).await;
-        match (verdict, mailbox) {
-            (Verdict::Wait(seconds), _) => {
-                tracing::warn!(peer = %peer, "sign-in not tried: too many failures before");
-                Err(Refused::TooManyFailures(seconds))
-            }
-            (Verdict::Right, Some(mailbox)) if mailbox.state == MailboxState::Active => Ok(Self(mailbox)),
-            (Verdict::Right, Some(_)) => Err(Refused::Disabled),
-            _ => {
+        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::from([0; 4]), |peer| peer.ip);
+        let signed_in = door.accounts.sign_in(&user, &password, peer, "https", door.rim.now()).await;
+        let refused = |error| match error {
+            SignInRefused::Wrong => {
                 tracing::warn!(peer = %peer, "sign-in failed");
-                Err(Refused::Unauthorized)
+                Refused::Unauthorized
             }
-        }
+            SignInRefused::Wait(seconds) => {
+                tracing::warn!(peer = %peer, "sign-in not tried: too many failures before");
+                Refused::TooManyFailures(seconds)
+            }
+            SignInRefused::Stage(error) => Refused::Failed(error),
+        };
+        Ok(Self(signed_in.map_err(refused)?.mailbox))
     }
 }
 
-fn credentials(parts: &Parts) -> Option<(String, String)> {
+fn credentials(parts: &Parts) -> Option<(String, Password)> {
     let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, encoded) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
-    let (user, password) = decoded.split_once(':')?;
-    Some((user.to_owned(), password.to_owned()))
+    let decoded = Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
+    let colon = decoded.iter().position(|octet| *octet == b':')?;
+    let (user, password) = decoded.split_at(colon);
+    let user = String::from_utf8(user.to_owned()).ok()?;
+    Some((user, Password::new(password.get(1..)?)))
 }

@@ -15,14 +15,11 @@ pub(super) enum Refused {
     #[error("{0}")]
     BadRequest(String),
     /// No credentials, or wrong ones.
-    #[error("sign in with the address and password of a mailbox")]
+    #[error("sign in with the address and a password of a mailbox")]
     Unauthorized,
     /// Too many wrong passwords.
     #[error("too many wrong passwords: try again in {0} s")]
     TooManyFailures(u64),
-    /// The mailbox takes part no more.
-    #[error("this mailbox is disabled")]
-    Disabled,
     /// F7 (spec 4.1)
     #[error("the sender is not an address of this account")]
     ForeignSender,
@@ -49,7 +46,6 @@ impl Refused {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::TooManyFailures(_) => (StatusCode::TOO_MANY_REQUESTS, "too-many-failures"),
-            Self::Disabled => (StatusCode::FORBIDDEN, "disabled"),
             Self::ForeignSender => (StatusCode::FORBIDDEN, "foreign-sender"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),

@@ -1,4 +1,4 @@
-//! The ports that every form takes from the machine it runs on (clock, randomness), or does without until there is
+//! The ports that every form takes from the machine it runs on (clock, randomness, the hash of passwords), or does without until there is
 //! something better (carrier, scanner), and the rule by which every keeper of keys chooses a certificate.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
@@ -6,10 +6,12 @@ mod carrier;
 mod clock;
 mod ids;
 mod keyring;
+mod passwords;
 pub mod scanner;
 
 pub use carrier::NoCarrier;
 pub use clock::SystemClock;
 pub use ids::RandomIds;
 pub use keyring::{Keyring, REST_S};
+pub use passwords::Argon2Passwords;
 pub use scanner::BuiltinScanner;

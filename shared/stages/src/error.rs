@@ -1,6 +1,6 @@
 //! Errors of stages: ours, so they become a retry, then the dead-letter queue and an alarm. Refusals are not here.
 
-use crate::ports::{BlobError, FactsError, ScannerError, SignerError};
+use crate::ports::{BlobError, FactsError, PasswordsError, ScannerError, SignerError};
 
 /// Why a stage did not finish. The debt stays; running it again is always right.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,9 @@ pub enum StageError {
     /// The scanner.
     #[error("scan")]
     Scanner(#[from] ScannerError),
+    /// The hash of passwords.
+    #[error("judge a password")]
+    Passwords(#[from] PasswordsError),
     /// Somebody else committed in between; run again.
     #[error("commit: another copy was faster")]
     Raced,

@@ -4,6 +4,7 @@
 //! where it runs; none reads a clock or draws randomness but through [`Rim`].
 
 pub mod accept;
+pub mod accounts;
 mod acts;
 mod bounds;
 pub mod certify;

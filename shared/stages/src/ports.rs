@@ -7,7 +7,7 @@ use mime::Rope;
 use pec::{Address, Instant};
 use serde::{Deserialize, Serialize};
 
-use crate::{BlobKey, Job, ids::CertificateId, log::LogEntry};
+use crate::{BlobKey, Job, accounts::Password, ids::CertificateId, log::LogEntry};
 
 // ---------------------------------------------------------------------------------------------- Facts
 
@@ -418,6 +418,23 @@ pub trait Scanner: Send + Sync {
     async fn scan(&self, message: &Bytes) -> Result<Scan, ScannerError>;
     /// Name and version of scanner and database, for the log.
     fn version(&self) -> String;
+}
+
+// ---------------------------------------------------------------------------------------------- Passwords
+
+/// Why a password was neither hashed nor compared. Ours, retried.
+#[derive(Debug, thiserror::Error)]
+#[error("hash a password: {0}")]
+pub struct PasswordsError(pub String);
+
+/// The hash of passwords. Each call costs tens of milliseconds of a core and megabytes: an implementation runs a
+/// bounded number at a time, and not where it holds up others.
+#[async_trait]
+pub trait Passwords: Send + Sync {
+    /// argon2id in PHC form, with a fresh salt.
+    async fn hash(&self, password: &Password) -> Result<String, PasswordsError>;
+    /// Whether a password has this hash. As long for a wrong one; a hash that is none is no password's.
+    async fn matches(&self, password: &Password, phc: &str) -> Result<bool, PasswordsError>;
 }
 
 // ---------------------------------------------------------------------------------------------- Directory, Clock, Ids

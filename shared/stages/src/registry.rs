@@ -1,4 +1,5 @@
 //! Organisations, domains, mailboxes, provider environments: rows of the `registry` table and how stages read them.
+//! What a mailbox signs in with is in [`crate::accounts`].
 
 use pec::Address;
 use serde::{Deserialize, Serialize};
@@ -95,8 +96,6 @@ pub struct Mailbox {
     pub receipts_in_inbox: bool,
     /// The holder takes ordinary mail (in an anomaly envelope), or refuses it (the default).
     pub takes_ordinary: bool,
-    /// argon2id in PHC form.
-    pub password_hash: String,
 }
 impl Mailbox {
     /// The key of the mailbox behind an address.

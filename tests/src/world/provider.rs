@@ -103,7 +103,6 @@ impl Provider {
             quota_bytes: 1 << 30,
             receipts_in_inbox: false,
             takes_ordinary: false,
-            password_hash: String::new(),
         };
         vec![
             mailbox("mittente"),

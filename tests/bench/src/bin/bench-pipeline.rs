@@ -365,7 +365,6 @@ async fn provider(pki: &Pki, dir: &std::path::Path) -> Result<Provider, Failure>
                 quota_bytes: u64::MAX / 4,
                 receipts_in_inbox: false,
                 takes_ordinary: false,
-                password_hash: String::new(),
             },
             None,
         )?;

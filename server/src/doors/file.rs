@@ -1,0 +1,96 @@
+//! DIR/doors.json: where the doors of a running provider are.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::Kind;
+use crate::folder::Folder;
+
+/// The file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DoorsFile {
+    /// By name: `https`, `smtps`, `submission`, `smtp`, `imaps`, `pop3s`, as far as they are open.
+    #[serde(flatten)]
+    pub doors: BTreeMap<String, Door>,
+    /// PEM that signs TLS and mail in the demo.
+    pub ca: PathBuf,
+    /// The provider index.
+    pub index: PathBuf,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Door {
+    /// Where.
+    pub url: String,
+    /// When it is TLS.
+    #[serde(default)]
+    pub tls: DoorTls,
+}
+
+/// When a door is TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DoorTls {
+    /// From the first octet.
+    #[default]
+    Implicit,
+    /// After STARTTLS.
+    StartTls,
+}
+
+impl DoorsFile {
+    /// Says where these doors are.
+    #[must_use]
+    pub fn new(folder: &Folder, opened: &[(Kind, SocketAddr)]) -> Self {
+        let door = |(kind, address): &(Kind, SocketAddr)| {
+            let url = format!("{}://{}", kind.scheme, reachable(*address));
+            let tls = if kind.implicit_tls { DoorTls::Implicit } else { DoorTls::StartTls };
+            (kind.name.to_owned(), Door { url, tls })
+        };
+        Self { doors: opened.iter().map(door).collect(), ca: folder.pki("ca.pem"), index: folder.index() }
+    }
+}
+
+/// An address for all interfaces is none to connect to, and the demo's certificate names the loopback only.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn doors_are_announced_where_they_can_be_reached() {
+        let opened = [
+            (Kind::HTTPS, "0.0.0.0:443".parse().unwrap()),
+            (Kind::SMTP, "[::]:25".parse().unwrap()),
+            (Kind::IMAPS, "192.0.2.1:993".parse().unwrap()),
+        ];
+        let file = DoorsFile::new(&Folder::new(Path::new("/data")), &opened);
+        let json = serde_json::to_value(&file).unwrap();
+        let expected = serde_json::json!({
+            "https": { "url": "https://127.0.0.1:443", "tls": "implicit" },
+            "smtp": { "url": "smtp://[::1]:25", "tls": "starttls" },
+            "imaps": { "url": "imaps://192.0.2.1:993", "tls": "implicit" },
+            "ca": "/data/pki/ca.pem",
+            "index": "/data/index.ldif",
+        });
+        assert_eq!(json, expected);
+        let read: DoorsFile = serde_json::from_value(json).unwrap();
+        assert_eq!(read.doors.len(), 3);
+    }
+}
