@@ -131,7 +131,8 @@ def index(der):
 
 
 def registry(passwords):
-    """Rows of the registry (shared/stages/src/registry.rs): pk, sk, body."""
+    """Rows of the registry (registry.rs and accounts/password.rs in shared/stages/src): pk, sk, body."""
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     environment = {
         "id": PROVIDER,
         "provider_name": PROVIDER,
@@ -152,9 +153,10 @@ def registry(passwords):
             "quota_bytes": 2 << 30,
             "receipts_in_inbox": True,
             "takes_ordinary": False,
-            "password_hash": hashed(password),
         }
         yield f"address#{address}", "mailbox", mailbox
+        credentials = {"mailbox": mailbox["id"], "password_hash": hashed(password), "changed": now}
+        yield f"account#{mailbox['id']}", "credentials", credentials
 
 
 def hashed(password):

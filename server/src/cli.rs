@@ -26,6 +26,9 @@ pub enum Command {
     /// Read a mailbox
     #[command(subcommand)]
     Mailbox(Mailbox),
+    /// Passwords of an account, and who signed in
+    #[command(subcommand)]
+    Account(Account),
     /// Read the legal log
     #[command(subcommand)]
     Audit(Audit),
@@ -179,6 +182,94 @@ pub struct MailboxExport {
     /// Only this folder of the mailbox
     #[arg(long, value_name = "NAME")]
     pub folder: Option<String>,
+}
+
+/// `sigillo account`
+#[derive(Debug, Subcommand)]
+pub enum Account {
+    /// Give an account a new random password, shown once
+    #[command(after_help = "\
+Works while the provider runs, and while it does not. App passwords stay as they are.
+
+Example:
+  sigillo account password --data ./demo mittente@pec.demo.example")]
+    Password(AccountOne),
+    /// Passwords for single devices
+    #[command(subcommand)]
+    AppPassword(AppPassword),
+    /// Who signed in, and who failed, in one month
+    #[command(after_help = "\
+One line a day, way and network; sign-ins are noted once an hour at most. Without ADDRESS: what was
+tried under names that are no account.
+
+Example:
+  sigillo account sign-ins --data ./demo mittente@pec.demo.example --month 2026-03 --json")]
+    SignIns(AccountSignIns),
+}
+
+/// `sigillo account app-password`
+#[derive(Debug, Subcommand)]
+pub enum AppPassword {
+    /// Make a random password for a device, shown once
+    #[command(after_help = "\
+The first group of its letters is its id.
+
+Example:
+  sigillo account app-password add --data ./demo mittente@pec.demo.example \"office laptop\"")]
+    Add(AppPasswordAdd),
+    /// List the passwords of devices
+    #[command(after_help = "\
+Example:
+  sigillo account app-password list --data ./demo mittente@pec.demo.example --json")]
+    List(AccountOne),
+    /// End the password of a device
+    #[command(after_help = "\
+Example:
+  sigillo account app-password revoke --data ./demo mittente@pec.demo.example k7f2m")]
+    Revoke(AppPasswordRevoke),
+}
+
+/// A command about one account
+#[derive(Debug, Args)]
+pub struct AccountOne {
+    /// Folder and form
+    #[command(flatten)]
+    pub data: Data,
+    /// The account
+    pub address: Address,
+}
+
+/// `sigillo account app-password add`
+#[derive(Debug, Args)]
+pub struct AppPasswordAdd {
+    /// Folder and account
+    #[command(flatten)]
+    pub account: AccountOne,
+    /// What the device is called
+    pub name: String,
+}
+
+/// `sigillo account app-password revoke`
+#[derive(Debug, Args)]
+pub struct AppPasswordRevoke {
+    /// Folder and account
+    #[command(flatten)]
+    pub account: AccountOne,
+    /// The id, as listed
+    pub id: String,
+}
+
+/// `sigillo account sign-ins`
+#[derive(Debug, Args)]
+pub struct AccountSignIns {
+    /// Folder and form
+    #[command(flatten)]
+    pub data: Data,
+    /// The account
+    pub address: Option<Address>,
+    /// The month, UTC; the present one if none is named
+    #[arg(long, value_name = "YYYY-MM")]
+    pub month: Option<String>,
 }
 
 /// `sigillo audit`

@@ -1,5 +1,6 @@
 //! The commands, one file each: they read arguments and files, print, and say how it ended.
 
+pub mod account;
 pub mod audit;
 pub mod client;
 pub mod mailbox;
@@ -15,7 +16,7 @@ use std::{
 
 use pec::Instant;
 
-use crate::folder::FolderError;
+use crate::{demo::DemoError, folder::FolderError};
 
 /// Exit code of a wrong usage, and of files that cannot be read (EX_USAGE of sysexits.h).
 pub const USAGE: u8 = 64;
@@ -47,12 +48,21 @@ pub enum CommandError {
     /// The provider.
     #[error("run the provider: {0}")]
     Provider(String),
+    /// The account is not as the operation needs it.
+    #[error("{0}")]
+    Account(String),
     /// The door said no.
     #[error("submit the letter: {0}")]
     Refused(String),
     /// Printing.
     #[error("print: {0}")]
     Print(#[from] io::Error),
+}
+
+impl From<DemoError> for CommandError {
+    fn from(error: DemoError) -> Self {
+        failed(error)
+    }
 }
 
 impl CommandError {
@@ -62,7 +72,7 @@ impl CommandError {
         match self {
             Self::File { .. } | Self::Usage(_) => USAGE,
             Self::Client(error) => error.exit_code(),
-            Self::Folder(_) | Self::Provider(_) | Self::Refused(_) | Self::Print(_) => 1,
+            Self::Folder(_) | Self::Provider(_) | Self::Account(_) | Self::Refused(_) | Self::Print(_) => 1,
         }
     }
 }
@@ -90,4 +100,15 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
 pub(crate) fn now() -> Instant {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Instant::from_unix_s(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// An error with its sources, on one line.
+pub(crate) fn failed(error: impl std::error::Error) -> CommandError {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    CommandError::Provider(text)
 }

@@ -66,6 +66,12 @@ impl Folder {
         self.root.join("doors.json")
     }
 
+    /// The operator's token, while the provider runs.
+    #[must_use]
+    pub fn operator(&self) -> PathBuf {
+        self.root.join("operator.token")
+    }
+
     /// The provider index.
     #[must_use]
     pub fn index(&self) -> PathBuf {

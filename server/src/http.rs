@@ -4,6 +4,7 @@ mod account;
 mod answer;
 mod letters;
 mod mailbox;
+mod operator;
 mod session;
 pub mod wire;
 
@@ -16,7 +17,7 @@ use axum::{
 use stages::{Rim, accounts::Accounts};
 use tokio::sync::Semaphore;
 
-use crate::doors::Ground;
+use crate::{doors::Ground, operator::Token};
 
 pub use session::{limits, session};
 
@@ -33,6 +34,7 @@ const INFLIGHT_KIB: usize = 256 * 1024;
 struct Door {
     rim: Rim,
     accounts: Arc<Accounts>,
+    operator: Token,
     /// The name in the `Received:` field.
     name: String,
     /// One permit a KiB.
@@ -40,15 +42,16 @@ struct Door {
 }
 
 /// The routes of the door.
-pub fn router(ground: Ground) -> Router {
+pub fn router(ground: Ground, operator: Token) -> Router {
     let Ground { rim, accounts, name, .. } = ground;
-    let door = Door { rim, accounts, name, inflight: Semaphore::new(INFLIGHT_KIB) };
+    let door = Door { rim, accounts, operator, name, inflight: Semaphore::new(INFLIGHT_KIB) };
     Router::new()
         .route("/v1/letters", post(letters::submit))
         .route("/v1/letters/{id}", get(letters::progress))
         .route("/v1/mailbox", get(mailbox::folders))
         .route("/v1/mailbox/{folder}", get(mailbox::list))
         .route("/v1/mailbox/{folder}/{uid}", get(mailbox::message))
+        .route("/v1/operator", post(operator::operate))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
         .with_state(Arc::new(door))

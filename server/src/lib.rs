@@ -7,13 +7,14 @@ pub mod doors;
 pub mod folder;
 pub mod http;
 pub mod letter;
+pub mod operator;
 pub mod text;
 pub mod verify;
 
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser as _;
-use cli::{Audit, Cli, Command, Mailbox};
+use cli::{Account, AppPassword, Audit, Cli, Command, Mailbox};
 
 /// Runs one command line and says how it ended: 0, or what the command's help says; 64 for a wrong usage.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -31,6 +32,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Mailbox(Mailbox::List(args)) => command::mailbox::list(&args),
         Command::Mailbox(Mailbox::Show(args)) => command::mailbox::show(&args),
         Command::Mailbox(Mailbox::Export(args)) => command::mailbox::export(&args),
+        Command::Account(Account::Password(args)) => command::account::password(&args),
+        Command::Account(Account::AppPassword(AppPassword::Add(args))) => command::account::add(&args),
+        Command::Account(Account::AppPassword(AppPassword::List(args))) => command::account::list(&args),
+        Command::Account(Account::AppPassword(AppPassword::Revoke(args))) => command::account::revoke(&args),
+        Command::Account(Account::SignIns(args)) => command::account::sign_ins(&args),
         Command::Audit(Audit::Letter(args)) => command::audit::letter(&args),
         Command::Verify(args) => command::verify::run(&args),
     };

@@ -10,8 +10,11 @@ struct Tool {
     package: &'static str,
 }
 
-const TOOLS: [Tool; 2] =
-    [Tool { program: "openssl", package: "openssl" }, Tool { program: "xmllint", package: "libxml2-utils" }];
+const TOOLS: [Tool; 3] = [
+    Tool { program: "openssl", package: "openssl" },
+    Tool { program: "xmllint", package: "libxml2-utils" },
+    Tool { program: "curl", package: "curl" },
+];
 
 /// Whether a program is on the PATH.
 pub fn on_path(program: &str) -> bool {

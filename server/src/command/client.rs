@@ -24,6 +24,7 @@ use crate::{
     doors::{Kind, file::DoorsFile},
     folder::{Folder, FolderError},
     http::wire::{Folders, IDEMPOTENCY_KEY, MAIL_FROM, Page, Progress, RCPT_TO, Submitted},
+    operator::{Done, Operation},
 };
 
 /// doors.json and PEM files are smaller.
@@ -93,12 +94,10 @@ impl Client {
     /// # Errors
     /// [`ClientError`] when the folder names no door or no password.
     pub fn open(folder: &Folder, account: &Address) -> Result<Self, ClientError> {
-        let doors: DoorsFile = parse(folder.doors(), &Folder::read(&folder.doors(), FILE_BYTES_MAX)?)?;
-        let door = doors.doors.get(Kind::HTTPS.name);
-        let door = door.ok_or_else(|| ClientError::File(folder.doors(), "no https door".to_owned()))?;
+        let (doors, url) = https(folder)?;
         let password = password(folder, account)?;
         let basic = STANDARD.encode(format!("{account}:{password}"));
-        Ok(Self { agent: agent(&doors.ca)?, url: door.url.clone(), authorization: format!("Basic {basic}") })
+        Ok(Self { agent: agent(&doors.ca)?, url, authorization: format!("Basic {basic}") })
     }
 
     /// Submits a letter: when it returns, the letter will not be lost.
@@ -126,7 +125,7 @@ impl Client {
         }
         let mut reader = Reader { chunks: message.chunks(), current: &[] };
         let response = request.send(SendBody::from_reader(&mut reader));
-        json(self.answered(response)?)
+        json(answered(&self.url, response)?)
     }
 
     /// How a letter of this account fares; `None` before it was looked at.
@@ -166,33 +165,72 @@ impl Client {
     fn get(&self, path: &str) -> Result<Option<Response<Body>>, ClientError> {
         let request =
             self.agent.get(format!("{}{path}", self.url)).header("Authorization", &self.authorization);
-        match self.answered(request.call()) {
+        match answered(&self.url, request.call()) {
             Ok(response) => Ok(Some(response)),
             Err(ClientError::Answer { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
+}
 
-    fn answered(&self, response: Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, ClientError> {
-        #[derive(Deserialize)]
-        struct Answer {
-            error: Said,
-        }
-        #[derive(Deserialize)]
-        struct Said {
-            code: String,
-            message: String,
-        }
-        let response =
-            response.map_err(|error| ClientError::Unreachable(self.url.clone(), Box::new(error)))?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        let said = json::<Answer>(response).map(|answer| answer.error);
-        let said = said.unwrap_or_else(|_| Said { code: String::new(), message: status.to_string() });
-        Err(ClientError::Answer { status: status.as_u16(), code: said.code, message: said.message })
+/// The operator's client of a running provider.
+pub struct Operations {
+    agent: Agent,
+    url: String,
+    authorization: String,
+}
+
+impl Operations {
+    /// For the provider that runs in this folder.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the folder names no door, or is not ours to read.
+    pub fn open(folder: &Folder) -> Result<Self, ClientError> {
+        let (doors, url) = https(folder)?;
+        let token = Folder::read(&folder.operator(), FILE_BYTES_MAX)?;
+        let authorization = format!("Bearer {}", String::from_utf8_lossy(&token).trim());
+        Ok(Self { agent: agent(&doors.ca)?, url, authorization })
     }
+
+    /// Has it done.
+    ///
+    /// # Errors
+    /// [`ClientError`]; after [`ClientError::Unreachable`] it may have been done or not.
+    pub fn perform(&self, operation: &Operation) -> Result<Done, ClientError> {
+        let request = self.agent.post(format!("{}/v1/operator", self.url));
+        let request = request.header("Authorization", &self.authorization);
+        let json_text = serde_json::to_vec(operation).map_err(|e| ClientError::Strange(e.to_string()))?;
+        let request = request.header("Content-Type", "application/json");
+        json(answered(&self.url, request.send(json_text.as_slice()))?)
+    }
+}
+
+/// The doors of the provider that runs in this folder, and the URL of the HTTPS door.
+fn https(folder: &Folder) -> Result<(DoorsFile, String), ClientError> {
+    let doors: DoorsFile = parse(folder.doors(), &Folder::read(&folder.doors(), FILE_BYTES_MAX)?)?;
+    let url = doors.doors.get(Kind::HTTPS.name).map(|door| door.url.clone());
+    let url = url.ok_or_else(|| ClientError::File(folder.doors(), "no https door".to_owned()))?;
+    Ok((doors, url))
+}
+
+fn answered(url: &str, response: Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, ClientError> {
+    #[derive(Deserialize)]
+    struct Answer {
+        error: Said,
+    }
+    #[derive(Deserialize)]
+    struct Said {
+        code: String,
+        message: String,
+    }
+    let response = response.map_err(|error| ClientError::Unreachable(url.to_owned(), Box::new(error)))?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let said = json::<Answer>(response).map(|answer| answer.error);
+    let said = said.unwrap_or_else(|_| Said { code: String::new(), message: status.to_string() });
+    Err(ClientError::Answer { status: status.as_u16(), code: said.code, message: said.message })
 }
 
 fn agent(ca: &Path) -> Result<Agent, ClientError> {

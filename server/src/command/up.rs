@@ -11,13 +11,14 @@ use stages::accounts::Accounts;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{CommandError, now, print, print_json};
+use super::{CommandError, failed, now, print, print_json};
 use crate::{
     cli::Up,
-    demo::{Demo, DemoError},
+    demo::Demo,
     doors::{Doors, DoorsError, Ground, Kind, Places, file::DoorsFile},
     folder::{Access, Folder},
     http,
+    operator::Token,
 };
 
 /// Level and filter of the log.
@@ -57,10 +58,12 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     let ground =
         Ground { rim: provider.rim().clone(), accounts, tls: tls.clone(), name: demo.mail_domain.clone() };
     let mut doors = Doors::new(tls, Places::new(args.listen, &args.door));
-    open(&mut doors, &ground).await.map_err(failed)?;
+    let token = Token::draw(provider.rim().ids.as_ref());
+    open(&mut doors, &ground, &token).await.map_err(failed)?;
     doors.keep_certificate_fresh(hangup);
     let file = DoorsFile::new(&folder, doors.opened());
     let text = serde_json::to_vec_pretty(&file).map_err(io::Error::other)?;
+    Folder::write(&folder.operator(), token.as_str().as_bytes(), Access::Private)?;
     Folder::write(&folder.doors(), &text, Access::Public)?;
     announce(args, &folder, &demo, made, &file)?;
 
@@ -70,9 +73,11 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
         _ = terminate.recv() => {}
     }
     tracing::info!("stopping");
-    // What the file names is going: whoever reads it later finds no door, not a closed one.
-    if let Err(error) = fs::remove_file(folder.doors()) {
-        tracing::warn!(error = %error, "doors.json was not removed");
+    // What the files name is going: whoever reads them later finds no door, not a closed one.
+    for file in [folder.doors(), folder.operator()] {
+        if let Err(error) = fs::remove_file(&file) {
+            tracing::warn!(error = %error, file = %file.display(), "a file was not removed");
+        }
     }
     let drained = async {
         doors.drain().await;
@@ -88,12 +93,12 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
 }
 
 /// Every door of the provider. Another one: its session beside these, its limits beside it.
-async fn open(doors: &mut Doors, ground: &Ground) -> Result<(), DoorsError> {
-    let router = http::router(ground.clone());
+async fn open(doors: &mut Doors, ground: &Ground, operator: &Token) -> Result<(), DoorsError> {
+    let router = http::router(ground.clone(), operator.clone());
     doors.open(Kind::HTTPS, http::limits(), move |c| http::session(c, router.clone())).await
 }
 
-fn config(folder: &Folder, demo: &Demo) -> Result<Config, CommandError> {
+pub(super) fn config(folder: &Folder, demo: &Demo) -> Result<Config, CommandError> {
     let ca = Folder::read(&folder.pki("ca.pem"), PEM_BYTES_MAX)?;
     let ca = Certificate::from_pem(&ca).map_err(failed)?;
     Ok(Config {
@@ -151,21 +156,4 @@ fn log() {
     let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
     let ansi = io::IsTerminal::is_terminal(&io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi).init();
-}
-
-/// An error with its sources, on one line.
-fn failed(error: impl std::error::Error) -> CommandError {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    CommandError::Provider(text)
-}
-
-impl From<DemoError> for CommandError {
-    fn from(error: DemoError) -> Self {
-        failed(error)
-    }
 }

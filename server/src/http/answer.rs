@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
-use stages::StageError;
+use stages::{StageError, accounts::ManageError};
 
 /// Why a request is not done.
 #[derive(Debug, thiserror::Error)]
@@ -35,9 +35,21 @@ pub(super) enum Refused {
     /// Over the technical bound (spec 0.2 D3).
     #[error("the letter has more than {0} octets")]
     TooLarge(u64),
+    /// An operator's operation that cannot be done.
+    #[error("failed to {0}")]
+    Operation(ManageError),
     /// Ours.
     #[error("not done, and not known whether it will be: try again")]
     Failed(#[from] StageError),
+}
+
+impl From<ManageError> for Refused {
+    fn from(error: ManageError) -> Self {
+        match error {
+            ManageError::Stage(error) => Self::Failed(error),
+            error => Self::Operation(error),
+        }
+    }
 }
 
 impl Refused {
@@ -51,6 +63,9 @@ impl Refused {
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too-slow"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+            Self::Operation(ManageError::NoAccount) => (StatusCode::NOT_FOUND, "no-account"),
+            Self::Operation(ManageError::NoAppPassword) => (StatusCode::NOT_FOUND, "no-app-password"),
+            Self::Operation(_) => (StatusCode::CONFLICT, "not-possible"),
             Self::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
     }

@@ -110,8 +110,8 @@ impl Bench {
     }
 
     fn audit(&self, local: Option<&str>) -> Vec<(AuditEvent, u32)> {
-        let id = local.map(|local| MailboxId(format!("m-{local}")));
-        let entries = exec::run(self.accounts.audit(id.as_ref(), &self.at(0).month())).unwrap().unwrap();
+        let address = local.map(|local| ALFA.user(local));
+        let entries = exec::run(self.accounts.audit(address.as_ref(), &self.at(0).month())).unwrap().unwrap();
         entries.iter().map(|entry| (entry.event, entry.times)).collect()
     }
 }

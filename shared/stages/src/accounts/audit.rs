@@ -2,12 +2,11 @@
 
 use std::net::IpAddr;
 
-use pec::Instant;
+use pec::{Address, Instant};
 use serde::{Deserialize, Serialize};
 
-use super::{Accounts, guesses::network, registry};
+use super::{Accounts, ManageError, guesses::network, registry};
 use crate::{
-    Rim, StageError,
     ids::MailboxId,
     ports::{RowKey, Table},
     rim::Body,
@@ -160,18 +159,18 @@ impl Accounts {
     /// names that are none.
     ///
     /// # Errors
-    /// [`StageError::Facts`]
+    /// [`ManageError::NoAccount`]; [`ManageError::Stage`]
     pub async fn audit(
         &self,
-        account: Option<&MailboxId>,
+        address: Option<&Address>,
         month: &str,
-    ) -> Result<Vec<AuditEntry>, StageError> {
-        audit(&self.rim, account, month).await
+    ) -> Result<Vec<AuditEntry>, ManageError> {
+        let account = match address {
+            Some(address) => self.mailbox(address).await?.id.0,
+            None => UNKNOWN.to_owned(),
+        };
+        let pk = AuditEntry::partition(&account, month);
+        let rows = self.rim.all::<AuditEntry>(Table::Registry, &pk, "").await?;
+        Ok(rows.into_iter().map(|found| found.value).collect())
     }
-}
-
-async fn audit(rim: &Rim, account: Option<&MailboxId>, month: &str) -> Result<Vec<AuditEntry>, StageError> {
-    let account = account.map_or(UNKNOWN, |id| id.0.as_str());
-    let rows = rim.all::<AuditEntry>(Table::Registry, &AuditEntry::partition(account, month), "").await?;
-    Ok(rows.into_iter().map(|found| found.value).collect())
 }

@@ -160,7 +160,7 @@ impl Accounts {
         .await
     }
 
-    async fn mailbox(&self, address: &Address) -> Result<Mailbox, ManageError> {
+    pub(super) async fn mailbox(&self, address: &Address) -> Result<Mailbox, ManageError> {
         self.rim.mailbox(address).await?.ok_or(ManageError::NoAccount)
     }
 

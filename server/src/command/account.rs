@@ -1,0 +1,148 @@
+//! `sigillo account`: passwords of accounts, and who signed in.
+
+use std::sync::Arc;
+
+use machine::Argon2Passwords;
+use pec::Address;
+use stages::accounts::{Accounts, AuditEntry, ManageError};
+
+use super::{CommandError, client::Operations, failed, now, print, print_json, up};
+use crate::{
+    cli::{AccountOne, AccountSignIns, AppPasswordAdd, AppPasswordRevoke, Data},
+    demo::Demo,
+    folder::{Access, Folder},
+    operator::{Done, Operation, Shown, perform},
+    text::printable,
+};
+
+/// `sigillo account password`
+///
+/// # Errors
+/// [`CommandError`]
+pub fn password(args: &AccountOne) -> Result<u8, CommandError> {
+    let done = operate(&args.data, Operation::ResetPassword { address: args.address.clone() })?;
+    let Done::Password { password, .. } = done else { return Err(strange()) };
+    // The commands of the demo's accounts find their passwords there.
+    remember(&Folder::new(&args.data.data), &args.address, &password)?;
+    if args.data.json {
+        print_json(&serde_json::json!({ "address": args.address, "password": password }))?;
+    } else {
+        print(&format!("password  {password}  (shown once)"))?;
+    }
+    Ok(0)
+}
+
+/// `sigillo account app-password add`
+///
+/// # Errors
+/// [`CommandError`]
+pub fn add(args: &AppPasswordAdd) -> Result<u8, CommandError> {
+    let (AccountOne { data, address }, name) = (&args.account, &args.name);
+    let operation = Operation::AddAppPassword { address: address.clone(), name: name.clone() };
+    let Done::Password { password, id: Some(id) } = operate(data, operation)? else { return Err(strange()) };
+    if data.json {
+        let shown = serde_json::json!({ "address": address, "id": id, "name": name, "password": password });
+        print_json(&shown)?;
+    } else {
+        print(&format!("id        {id}"))?;
+        print(&format!("password  {password}  (shown once)"))?;
+    }
+    Ok(0)
+}
+
+/// `sigillo account app-password list`
+///
+/// # Errors
+/// [`CommandError`]
+pub fn list(args: &AccountOne) -> Result<u8, CommandError> {
+    let done = operate(&args.data, Operation::ListAppPasswords { address: args.address.clone() })?;
+    let Done::AppPasswords { app_passwords } = done else { return Err(strange()) };
+    if args.data.json {
+        print_json(&app_passwords)?;
+        return Ok(0);
+    }
+    for Shown { id, name, created, last_used, revoked } in app_passwords {
+        let used = last_used.unwrap_or_else(|| "never".to_owned());
+        let state = revoked.map_or(String::new(), |at| format!("  revoked {at}"));
+        print(&printable(&format!("{id}  made {created}  used {used:<10}{state}  {name}")))?;
+    }
+    Ok(0)
+}
+
+/// `sigillo account app-password revoke`
+///
+/// # Errors
+/// [`CommandError`]
+pub fn revoke(args: &AppPasswordRevoke) -> Result<u8, CommandError> {
+    let (AccountOne { data, address }, id) = (&args.account, &args.id);
+    operate(data, Operation::RevokeAppPassword { address: address.clone(), id: id.clone() })?;
+    if data.json {
+        print_json(&serde_json::json!({ "address": address, "id": id, "revoked": true }))?;
+    } else {
+        print(&printable(&format!("revoked   {id}")))?;
+    }
+    Ok(0)
+}
+
+/// `sigillo account sign-ins`
+///
+/// # Errors
+/// [`CommandError`]
+pub fn sign_ins(args: &AccountSignIns) -> Result<u8, CommandError> {
+    let month = args.month.clone().unwrap_or_else(|| now().month());
+    let done = operate(&args.data, Operation::SignIns { address: args.address.clone(), month })?;
+    let Done::SignIns { entries } = done else { return Err(strange()) };
+    if args.data.json {
+        print_json(&entries)?;
+        return Ok(0);
+    }
+    for entry in &entries {
+        print(&printable(&line(entry)))?;
+    }
+    Ok(0)
+}
+
+fn line(entry: &AuditEntry) -> String {
+    let peer = entry.peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
+    let app = entry.app_password.as_deref().map_or(String::new(), |id| format!("  app password {id}"));
+    let (event, door, times) = (entry.event.name(), &entry.door, entry.times);
+    format!("{}  {}  {event:<20}  {door:<10}  {peer:<15}  {times:>4}{app}", entry.first, entry.last)
+}
+
+/// Where the provider runs, it is asked; where it does not, its folder is opened for the operation.
+fn operate(data: &Data, operation: Operation) -> Result<Done, CommandError> {
+    let folder = Folder::new(&data.data);
+    // A demo that was never made is not made here.
+    let demo = Demo::read(&folder)?;
+    match folder.claim() {
+        Ok(_alone) => here(&folder, &demo, operation),
+        Err(_) => Ok(Operations::open(&folder)?.perform(&operation)?),
+    }
+}
+
+fn here(folder: &Folder, demo: &Demo, operation: Operation) -> Result<Done, CommandError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    runtime.block_on(async {
+        let provider = embedded::Provider::open(folder.root(), up::config(folder, demo)?).map_err(failed)?;
+        let accounts = Accounts::open(provider.rim().clone(), Arc::new(Argon2Passwords::default())).await;
+        perform(&accounts.map_err(failed)?, operation, now()).await.map_err(|error| match error {
+            ManageError::Stage(error) => failed(error),
+            error => CommandError::Account(error.to_string()),
+        })
+    })
+}
+
+/// Power fails before it: the new password is known to nobody, and the command is run again.
+fn remember(folder: &Folder, address: &Address, password: &str) -> Result<(), CommandError> {
+    let mut demo = Demo::read(folder)?;
+    let Some(account) = demo.accounts.iter_mut().find(|account| account.address == *address) else {
+        return Ok(());
+    };
+    account.password = password.to_owned();
+    let json = serde_json::to_vec_pretty(&demo).map_err(std::io::Error::other)?;
+    Ok(Folder::write(&folder.demo(), &json, Access::Private)?)
+}
+
+fn strange() -> CommandError {
+    CommandError::Account("understand the provider's answer".to_owned())
+}
