@@ -43,7 +43,7 @@ def work(aws, outputs, stack):
     before = letter.filed(aws, outputs)
     letter.submit(aws, outputs["DataBucket"])
     letter.submit(aws, outputs["DataBucket"], text=EICAR)
-    letter.submit(aws, outputs["DataBucket"], recipient=f"nessuno@{demo.DOMAIN}")
+    letter.submit(aws, outputs["DataBucket"], recipients=[f"nessuno@{demo.DOMAIN}"])
     wanted = {
         ("mittente", "acceptance"): 2,
         ("mittente", "delivery"): 1,

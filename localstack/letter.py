@@ -51,13 +51,15 @@ def deployment():
     return aws, {output["OutputKey"]: output["OutputValue"] for output in described}
 
 
-def submit(aws, bucket, recipient=f"{demo.ACCOUNTS[1]}@{demo.DOMAIN}", text="Buongiorno."):
+def submit(aws, bucket, recipients=(f"{demo.ACCOUNTS[1]}@{demo.DOMAIN}",), text="Buongiorno."):
+    """Stores a letter as Mail Manager would; gives where, and its Message-ID."""
+    client_id = f"<{uuid.uuid4()}@client.example>"
     lines = [
         f"From: {demo.ACCOUNTS[0]}@{demo.DOMAIN}",
-        f"To: {recipient}",
+        f"To: {', '.join(recipients)}",
         "Subject: Prova",
         f"Date: {email.utils.formatdate()}",
-        f"Message-ID: <{uuid.uuid4()}@client.example>",
+        f"Message-ID: {client_id}",
         "MIME-Version: 1.0",
         "Content-Type: text/plain; charset=us-ascii",
         "",
@@ -66,10 +68,11 @@ def submit(aws, bucket, recipient=f"{demo.ACCOUNTS[1]}@{demo.DOMAIN}", text="Buo
     ]
     key = f"ses/submission/{demo.ORGANISATION}/{uuid.uuid4().hex}"
     aws.s3.put_object(Bucket=bucket, Key=key, Body="\r\n".join(lines).encode())
+    return key, client_id
 
 
 def filed(aws, outputs):
-    """How many messages of each kind are in each mailbox."""
+    """How many messages of each kind are in each of the two mailboxes."""
     mailboxes = {}
     for name in demo.ACCOUNTS:
         key = {"pk": {"S": f"address#{name}@{demo.DOMAIN}"}, "sk": {"S": "mailbox"}}
@@ -77,7 +80,7 @@ def filed(aws, outputs):
         mailboxes[f"mailbox#{row['body']['M']['id']['S']}"] = name
     counted = collections.Counter()
     for item in scan(aws, outputs["MailboxesTable"]):
-        if item["sk"]["S"].startswith("msg#"):
+        if item["sk"]["S"].startswith("msg#") and item["pk"]["S"] in mailboxes:
             kind = item["body"]["M"]["summary"]["M"]["kind"].get("S", "none")
             counted[mailboxes[item["pk"]["S"]], kind] += 1
     return counted

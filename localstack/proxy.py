@@ -8,6 +8,7 @@ something else, or hang up (faults.py).
 import http.client
 import http.server
 import json
+import sys
 import threading
 import urllib.parse
 
@@ -58,8 +59,8 @@ class Proxies:
     `plan` answers a fault for a call, or nothing; `listeners` are told of each call that the emulator has answered.
     """
 
-    def __init__(self, aws, stack):
-        self.functions = aws.client("lambda")
+    def __init__(self, aws, stack, variables=None):
+        self.functions, self.further = aws.client("lambda"), variables or {}
         self.target = urllib.parse.urlsplit(aws.endpoint).netloc
         self.lock = threading.Lock()
         self.listeners, self.plan = [], lambda call: None
@@ -70,8 +71,8 @@ class Proxies:
         self.before = {name: self.variables(name) for name in self.names}
 
     def serve(self, function):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Exchange)
-        server.daemon_threads, server.function, server.proxies = True, function, self
+        server = Server(("127.0.0.1", 0), Exchange)
+        server.function, server.proxies = function, self
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return server
 
@@ -81,7 +82,8 @@ class Proxies:
     def __enter__(self):
         for name, server in self.servers.items():
             address = f"http://127.0.0.1:{server.server_port}"
-            self.set(name, self.before[name] | {f"AWS_ENDPOINT_URL_{service}": address for service in SERVICES})
+            endpoints = {f"AWS_ENDPOINT_URL_{service}": address for service in SERVICES}
+            self.set(name, self.before[name] | self.further | endpoints)
         return self
 
     def __exit__(self, *_):
@@ -99,6 +101,14 @@ class Proxies:
         with self.lock:
             for listener in self.listeners:
                 listener(call)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exception(), ConnectionError):  # a function that hangs up has its reasons
+            super().handle_error(request, client_address)
 
 
 class Exchange(http.server.BaseHTTPRequestHandler):
@@ -143,8 +153,8 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         self.server.proxies.tell(call)
         return Answer(answer.status, answer.getheaders(), call.answer if call.service != "s3" else answer)
 
-    def reply(self, answer):
-        """Answers the function."""
+    def reply(self, answer, sent=None):
+        """Answers the function; with `sent` only this much of the body, then the connection ends."""
         self.discard()
         self.send_response_only(answer.status)
         for name, value in answer.headers:
@@ -153,7 +163,8 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         if isinstance(answer.body, bytes):
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
-            self.wfile.write(answer.body)
+            self.wfile.write(answer.body if sent is None else sent)
+            self.close_connection |= sent is not None
             return
         length = answer.body.getheader("Content-Length")
         # The length that the answer to a HEAD tells is the object's.

@@ -27,6 +27,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What checks the template, in a virtual environment of its own: it asks for other versions than the emulator does.
 const CHECKS_VENV: &str = "target/localstack/checks-venv";
 
+/// What is tried with a deployment, in this order: a letter, roles, memory, costs, faults, an altered log.
+const LETTERS: [&str; 6] = ["letter.py", "least.py", "memory.py", "budget.py", "healing.py", "tamper.py"];
+
 /// The AWS form on this machine.
 #[derive(Args)]
 pub struct Localstack {
@@ -38,7 +41,8 @@ pub struct Localstack {
 enum Task {
     /// Start the emulator, build the functions, deploy template.yaml with a demo, and print the addresses.
     Up(Up),
-    /// Check the template, deploy it to an emulator of its own, and send a letter through it.
+    /// Check the template, deploy it to an emulator of its own, and send letters through it: as it is, with every kind
+    /// of fault, and counting what they cost.
     Test(Test),
     /// Stop what `up` started, with all that it started itself.
     Down,
@@ -56,8 +60,9 @@ struct Up {
     release: bool,
 }
 
-#[derive(Args)]
-struct Test {
+/// All that is tested of the deployed form.
+#[derive(Args, Default)]
+pub struct Test {
     /// Leave out what is installed for it: sam validate, cfn-lint, checkov.
     #[arg(long)]
     no_lint: bool,
@@ -92,24 +97,19 @@ impl Up {
 }
 
 impl Test {
-    fn run(&self) -> Result {
+    /// Runs it.
+    pub fn run(&self) -> Result {
         // 1. The template as it stands.
         tools::ensure_emulator()?;
         sh(&mut template_test())?;
         if !self.no_lint {
             lint()?;
         }
-        // 2. The template as it is deployed, and a letter through all of it.
+        // 2. The template as it is deployed, and letters through all of it.
         let functions = Functions::build(self.release)?;
-        let folder = root().join("target/localstack/test");
-        if folder.join("pid").exists() {
-            Emulator::stop(&folder)?;
-        }
-        let emulator = Emulator::start(&folder, free_port()?)?;
+        let emulator = Emulator::start_anew("test")?;
         let tested = seed(&emulator.endpoint, &functions)
-            .and_then(|()| script("letter.py", &emulator.endpoint))
-            .and_then(|()| script("least.py", &emulator.endpoint))
-            .and_then(|()| script("tamper.py", &emulator.endpoint));
+            .and_then(|()| LETTERS.iter().try_for_each(|name| script(name, &emulator.endpoint)));
         emulator.end()?;
         tested
     }
@@ -129,13 +129,23 @@ fn state() -> PathBuf {
 // ---------------------------------------------------------------------------------------------- The emulator
 
 /// An emulator in a process group of its own: the functions that it runs can outlive it, so the whole group ends.
-struct Emulator {
-    endpoint: String,
+pub struct Emulator {
+    /// Its address.
+    pub endpoint: String,
     folder: PathBuf,
     child: Child,
 }
 
 impl Emulator {
+    /// Starts one for tests; one of this name that was left behind ends first.
+    pub fn start_anew(name: &str) -> Result<Self> {
+        let folder = root().join("target/localstack").join(name);
+        if folder.join("pid").exists() {
+            Self::stop(&folder)?;
+        }
+        Self::start(&folder, free_port()?)
+    }
+
     fn start(folder: &Path, port: u16) -> Result<Self> {
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {
             return Err(Error::Other(format!(
@@ -176,7 +186,7 @@ impl Emulator {
     }
 
     /// Stops what this process started.
-    fn end(mut self) -> Result {
+    pub fn end(mut self) -> Result {
         // Its group is there until we have taken note of its end.
         Self::stop_group(&self.folder, || drop(self.child.try_wait()))
     }

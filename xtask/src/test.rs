@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::{
+    localstack::{self, Emulator},
     run::{self, Result, sh},
     tools,
 };
@@ -40,16 +41,27 @@ impl Test {
                 sh(run::cargo().args(["deny", "--offline", "check", "bans", "licenses", "sources"]))?;
             }
         }
-        // 3. All tests; nextest where it is installed, and the documentation's examples, which it does not run.
-        if tools::on_path("cargo-nextest") {
-            sh(run::cargo().args(["nextest", "run", "--workspace", "--locked"]))?;
-            sh(run::cargo().args(["test", "--workspace", "--doc", "--locked"]))?;
-        } else {
-            sh(run::cargo().args(["test", "--workspace", "--locked"]))?;
-        }
+        // 3. All tests, those of the AWS form against one emulator.
+        let emulator = Emulator::start_anew("tests")?;
+        let tested = tests(&emulator.endpoint);
+        emulator.end()?;
+        tested?;
         // 4. The README's commands, as a reader would run them; the benchmarks with a few letters.
         crate::up::Up::once_in_scratch()?;
-        crate::bench::Bench::smoke()
+        crate::bench::Bench::smoke()?;
+        // 5. The AWS form as it is deployed.
+        localstack::Test::default().run()
+    }
+}
+
+/// Nextest where it is installed, and the documentation's examples, which it does not run.
+fn tests(emulator: &str) -> Result {
+    let cargo = |words: &[&str]| sh(run::cargo().args(words).env("SIGILLO_AWS_ENDPOINT", emulator));
+    if tools::on_path("cargo-nextest") {
+        cargo(&["nextest", "run", "--workspace", "--locked"])?;
+        cargo(&["test", "--workspace", "--doc", "--locked"])
+    } else {
+        cargo(&["test", "--workspace", "--locked"])
     }
 }
 

@@ -136,8 +136,9 @@ async fn a_transaction_whose_answer_was_lost_is_answered_alike_again() {
         aws_sdk_dynamodb::types::TransactWriteItem::builder().put(put).build()
     };
     // What the SDK does when an answer does not come: the same request with the same token.
+    let token = emulator::unique("token");
     for _ in 0..2 {
-        let request = alfa.clients.dynamodb.transact_write_items().client_request_token("0123456789");
+        let request = alfa.clients.dynamodb.transact_write_items().client_request_token(&token);
         let request = request.transact_items(put(&alfa.config.tables.registry));
         request.send().await.expect("the same answer");
     }
