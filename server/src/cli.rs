@@ -29,6 +29,9 @@ pub enum Command {
     /// Passwords of an account, and who signed in
     #[command(subcommand)]
     Account(Account),
+    /// What others must be told about the domain of a running provider
+    #[command(subcommand)]
+    Domain(Domain),
     /// Read the legal log
     #[command(subcommand)]
     Audit(Audit),
@@ -68,6 +71,9 @@ pub struct Up {
     /// Address and port of the HTTPS door; port 0 is any free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
+    /// The host name by which mail programs and other providers reach the doors: in settings and DNS records
+    #[arg(long, value_name = "NAME", default_value = "localhost", value_parser = parse_host)]
+    pub host: String,
     /// Where another door is to be, or off; may be repeated. The others are at free ports beside HTTPS
     #[arg(long, value_name = "NAME=ADDR:PORT|off", value_parser = parse_door)]
     pub door: Vec<(Kind, Place)>,
@@ -272,6 +278,45 @@ pub struct AccountSignIns {
     pub month: Option<String>,
 }
 
+/// `sigillo domain`
+#[derive(Debug, Subcommand)]
+pub enum Domain {
+    /// Print the DNS records by which mail programs and other providers find the doors
+    #[command(after_help = "\
+In the form of zone files: MX, SRV (RFC 6186, RFC 8314), autoconfig; for the doors that are open. The
+target is the name given to `sigillo up --host`.
+
+Example:
+  sigillo domain records --data ./demo")]
+    Records(DomainRecords),
+    /// Print the settings of mail programs for an account
+    #[command(after_help = "\
+For Thunderbird, mutt and mbsync, as far as the doors that are open serve them. Programs that look
+for them find them at https://DOMAIN/.well-known/autoconfig/mail/config-v1.1.xml.
+
+Example:
+  sigillo domain settings --data ./demo mittente@pec.demo.example")]
+    Settings(DomainSettings),
+}
+
+/// `sigillo domain records`
+#[derive(Debug, Args)]
+pub struct DomainRecords {
+    /// Folder and form
+    #[command(flatten)]
+    pub data: Data,
+}
+
+/// `sigillo domain settings`
+#[derive(Debug, Args)]
+pub struct DomainSettings {
+    /// Folder and form
+    #[command(flatten)]
+    pub data: Data,
+    /// The account
+    pub address: Address,
+}
+
 /// `sigillo audit`
 #[derive(Debug, Subcommand)]
 pub enum Audit {
@@ -335,6 +380,16 @@ pub enum When {
     Instant(Instant),
 }
 
+fn parse_host(text: &str) -> Result<String, String> {
+    let label =
+        |l: &str| (1..=63).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let is_name = text.len() <= 253 && text.split('.').all(label);
+    match is_name || text.parse::<std::net::IpAddr>().is_ok() {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err("expected a host name, as mail.alfa.example".to_owned()),
+    }
+}
+
 fn parse_door(text: &str) -> Result<(Kind, Place), String> {
     let names = || Kind::ALL.map(|kind| kind.name).join(", ");
     let (name, place) = text.split_once('=').ok_or("expected NAME=ADDR:PORT or NAME=off")?;
@@ -378,6 +433,15 @@ mod tests {
             assert!(command.get_arguments().any(|a| a.get_id() == "json"), "{}", command.get_name());
         }
         visit(&Cli::command());
+    }
+
+    #[test]
+    fn a_host_has_a_name_or_an_address() {
+        assert_eq!(parse_host("Mail.alfa.example").as_deref(), Ok("mail.alfa.example"));
+        assert!(parse_host("::1").is_ok());
+        for wrong in ["", "a..b", "a b", "a\nb", &"a".repeat(64)] {
+            assert!(parse_host(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

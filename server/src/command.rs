@@ -3,6 +3,7 @@
 pub mod account;
 pub mod audit;
 pub mod client;
+pub mod domain;
 pub mod mailbox;
 pub mod send;
 pub mod up;

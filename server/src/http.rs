@@ -2,6 +2,7 @@
 
 mod account;
 mod answer;
+mod autoconfig;
 mod letters;
 mod mailbox;
 mod operator;
@@ -17,7 +18,7 @@ use axum::{
 use stages::{Rim, accounts::Accounts};
 use tokio::sync::Semaphore;
 
-use crate::{doors::Ground, operator::Token};
+use crate::{doors::Ground, operator::Token, settings::Published};
 
 pub use session::{limits, session};
 
@@ -35,6 +36,7 @@ struct Door {
     rim: Rim,
     accounts: Arc<Accounts>,
     operator: Token,
+    published: Published,
     /// The name in the `Received:` field.
     name: String,
     /// One permit a KiB.
@@ -42,15 +44,18 @@ struct Door {
 }
 
 /// The routes of the door.
-pub fn router(ground: Ground, operator: Token) -> Router {
+pub fn router(ground: Ground, operator: Token, published: Published) -> Router {
     let Ground { rim, accounts, name, .. } = ground;
-    let door = Door { rim, accounts, operator, name, inflight: Semaphore::new(INFLIGHT_KIB) };
+    let inflight = Semaphore::new(INFLIGHT_KIB);
+    let door = Door { rim, accounts, operator, published, name, inflight };
     Router::new()
         .route("/v1/letters", post(letters::submit))
         .route("/v1/letters/{id}", get(letters::progress))
         .route("/v1/mailbox", get(mailbox::folders))
         .route("/v1/mailbox/{folder}", get(mailbox::list))
         .route("/v1/mailbox/{folder}/{uid}", get(mailbox::message))
+        .route("/mail/config-v1.1.xml", get(autoconfig::config))
+        .route("/.well-known/autoconfig/mail/config-v1.1.xml", get(autoconfig::config))
         .route("/v1/operator", post(operator::operate))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)

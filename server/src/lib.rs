@@ -8,13 +8,14 @@ pub mod folder;
 pub mod http;
 pub mod letter;
 pub mod operator;
+pub mod settings;
 pub mod text;
 pub mod verify;
 
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser as _;
-use cli::{Account, AppPassword, Audit, Cli, Command, Mailbox};
+use cli::{Account, AppPassword, Audit, Cli, Command, Domain, Mailbox};
 
 /// Runs one command line and says how it ended: 0, or what the command's help says; 64 for a wrong usage.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -37,6 +38,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Account(Account::AppPassword(AppPassword::List(args))) => command::account::list(&args),
         Command::Account(Account::AppPassword(AppPassword::Revoke(args))) => command::account::revoke(&args),
         Command::Account(Account::SignIns(args)) => command::account::sign_ins(&args),
+        Command::Domain(Domain::Records(args)) => command::domain::records(&args),
+        Command::Domain(Domain::Settings(args)) => command::domain::settings(&args),
         Command::Audit(Audit::Letter(args)) => command::audit::letter(&args),
         Command::Verify(args) => command::verify::run(&args),
     };

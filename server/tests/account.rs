@@ -107,3 +107,51 @@ fn passwords_are_made_while_the_provider_does_not_run() {
     assert_eq!(reads(&data, &user, &new), "200");
     assert_eq!(reads(&data, &user, made["password"].as_str().unwrap()), "200");
 }
+
+fn fetched(url: &str, ca: &str, extra: &[&str]) -> (String, String) {
+    let output = Command::new("curl")
+        .args(["-sS", "-w", "\n%{http_code}", "--cacert", ca])
+        .args(extra)
+        .arg(url)
+        .output()
+        .unwrap();
+    let text = stdout(&output);
+    let (body, status) = text.rsplit_once('\n').unwrap();
+    (status.to_owned(), body.to_owned())
+}
+
+/// Mail programs ask without a password, for domains of ours only.
+#[test]
+fn mail_programs_are_told_how_to_reach_the_doors() {
+    let dir = tempfile::tempdir().unwrap();
+    let provider = Provider::start(&dir.path().join("data"));
+    let doors: Value =
+        serde_json::from_slice(&fs::read(provider.data().join("doors.json")).unwrap()).unwrap();
+    let (url, ca) = (doors["https"]["url"].as_str().unwrap(), doors["ca"].as_str().unwrap());
+    let well_known = format!("{url}/.well-known/autoconfig/mail/config-v1.1.xml");
+    let ask = |address: &str| fetched(&format!("{well_known}?emailaddress={address}"), ca, &[]);
+    let (status, xml) = ask("mittente%40PEC.demo.example");
+    assert_eq!(status, "200");
+    assert!(xml.contains("<domain>pec.demo.example</domain>"), "{xml}");
+    let file = dir.path().join("config.xml");
+    fs::write(&file, &xml).unwrap();
+    common::run("xmllint", &["--noout", file.to_str().unwrap()]);
+    let host = ["-H", "Host: autoconfig.pec.demo.example"];
+    assert_eq!(fetched(&format!("{url}/mail/config-v1.1.xml"), ca, &host), (status, xml));
+    assert_eq!(ask("mittente%40altri.example").0, "404");
+    assert_eq!(ask("nessuno").0, "404");
+    assert_eq!(fetched(&well_known, ca, &[]).0, "404");
+
+    // The same doors in what `up` said, and in the commands.
+    let records = provider.json(&["domain", "records"]);
+    assert_eq!(provider.ready["records"], records);
+    let settings = provider.json(&["domain", "settings", "mittente@pec.demo.example"]);
+    assert_eq!(provider.ready["settings"], settings);
+    for (door, program) in [("imaps", "mbsync"), ("smtps", "thunderbird"), ("pop3s", "thunderbird")] {
+        if let Some(url) = doors[door]["url"].as_str() {
+            let port = url.rsplit(':').next().unwrap();
+            assert!(settings[program].as_str().unwrap().contains(port), "{door}: {settings}");
+            assert!(records.to_string().contains(&format!(" {port} localhost.")), "{door}: {records}");
+        }
+    }
+}

@@ -205,9 +205,17 @@ impl Operations {
     }
 }
 
-/// The doors of the provider that runs in this folder, and the URL of the HTTPS door.
+/// The doors of the provider that runs in this folder.
+///
+/// # Errors
+/// [`ClientError`] when none runs.
+pub fn doors(folder: &Folder) -> Result<DoorsFile, ClientError> {
+    parse(folder.doors(), &Folder::read(&folder.doors(), FILE_BYTES_MAX)?)
+}
+
+/// The doors, and the URL of the HTTPS door.
 fn https(folder: &Folder) -> Result<(DoorsFile, String), ClientError> {
-    let doors: DoorsFile = parse(folder.doors(), &Folder::read(&folder.doors(), FILE_BYTES_MAX)?)?;
+    let doors = doors(folder)?;
     let url = doors.doors.get(Kind::HTTPS.name).map(|door| door.url.clone());
     let url = url.ok_or_else(|| ClientError::File(folder.doors(), "no https door".to_owned()))?;
     Ok((doors, url))

@@ -1,17 +1,18 @@
 //! `sigillo up`: the provider, until it is told to stop.
 
+mod announce;
+
 use std::{fs, io, sync::Arc};
 
 use embedded::{Config, signer::KeyFiles};
 use machine::Argon2Passwords;
 use net::Tls;
-use serde_json::{Value, json};
 use smime::{Anchors, Certificate};
 use stages::accounts::Accounts;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{CommandError, failed, now, print, print_json};
+use super::{CommandError, failed, now};
 use crate::{
     cli::Up,
     demo::Demo,
@@ -19,6 +20,7 @@ use crate::{
     folder::{Access, Folder},
     http,
     operator::Token,
+    settings::Published,
 };
 
 /// Level and filter of the log.
@@ -59,13 +61,18 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
         Ground { rim: provider.rim().clone(), accounts, tls: tls.clone(), name: demo.mail_domain.clone() };
     let mut doors = Doors::new(tls, Places::new(args.listen, &args.door));
     let token = Token::draw(provider.rim().ids.as_ref());
-    open(&mut doors, &ground, &token).await.map_err(failed)?;
+    open(&mut doors, &ground).await.map_err(failed)?;
+    // The last, since it tells mail programs of the others.
+    let file = DoorsFile::new(&folder, &args.host, doors.opened());
+    let router = http::router(ground, token.clone(), Published::new(&demo.provider, &file));
+    let https = doors.open(Kind::HTTPS, http::limits(), move |c| http::session(c, router.clone()));
+    https.await.map_err(failed)?;
     doors.keep_certificate_fresh(hangup);
-    let file = DoorsFile::new(&folder, doors.opened());
+    let file = DoorsFile::new(&folder, &args.host, doors.opened());
     let text = serde_json::to_vec_pretty(&file).map_err(io::Error::other)?;
     Folder::write(&folder.operator(), token.as_str().as_bytes(), Access::Private)?;
     Folder::write(&folder.doors(), &text, Access::Public)?;
-    announce(args, &folder, &demo, made, &file)?;
+    announce::announce(args, &folder, &demo, made, &file)?;
 
     // 4. Until we are told: doors first, so that nothing new comes, then the workers.
     tokio::select! {
@@ -92,10 +99,9 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Every door of the provider. Another one: its session beside these, its limits beside it.
-async fn open(doors: &mut Doors, ground: &Ground, operator: &Token) -> Result<(), DoorsError> {
-    let router = http::router(ground.clone(), operator.clone());
-    doors.open(Kind::HTTPS, http::limits(), move |c| http::session(c, router.clone())).await
+/// Every mail door of the provider. Another one: its session and its limits beside these.
+async fn open(_doors: &mut Doors, _ground: &Ground) -> Result<(), DoorsError> {
+    Ok(())
 }
 
 pub(super) fn config(folder: &Folder, demo: &Demo) -> Result<Config, CommandError> {
@@ -111,44 +117,6 @@ pub(super) fn config(folder: &Folder, demo: &Demo) -> Result<Config, CommandErro
         limits: pec::check::Limits::default(),
         digests: String::new(),
     })
-}
-
-/// Says where everything is; the passwords only when they were made now.
-fn announce(args: &Up, folder: &Folder, demo: &Demo, made: bool, doors: &DoorsFile) -> io::Result<()> {
-    if args.data.json {
-        let accounts: Vec<Value> = demo
-            .accounts
-            .iter()
-            .map(|account| match made {
-                true => json!({ "address": account.address, "password": account.password }),
-                false => json!({ "address": account.address }),
-            })
-            .collect();
-        return print_json(&json!({
-            "ready": true,
-            "data": folder.root(),
-            "domain": demo.domain,
-            "accounts": accounts,
-            "doors": doors,
-            "scanner": "built-in",
-        }));
-    }
-    print(&format!("provider  {}, domain {}", demo.provider, demo.domain))?;
-    print(&format!("folder    {}", folder.root().display()))?;
-    for account in &demo.accounts {
-        let password = if made { format!("  password {}", account.password) } else { String::new() };
-        print(&format!("account   {}{password}", account.address))?;
-    }
-    if made {
-        print(&format!("          (shown once; kept in {})", folder.demo().display()))?;
-    }
-    for (name, door) in &doors.doors {
-        print(&format!("{name:<9} {}", door.url))?;
-    }
-    print(&format!("ca        {}", doors.ca.display()))?;
-    print(&format!("index     {}", doors.index.display()))?;
-    print("scanner   built-in: the EICAR test file and a list of digests, no protection against viruses")?;
-    print("ready     Ctrl-C ends it")
 }
 
 /// To stderr, without colours where nobody sees them.

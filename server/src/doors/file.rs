@@ -17,6 +17,8 @@ pub struct DoorsFile {
     /// By name: `https`, `smtps`, `submission`, `smtp`, `imaps`, `pop3s`, as far as they are open.
     #[serde(flatten)]
     pub doors: BTreeMap<String, Door>,
+    /// The host name by which mail programs are to reach the doors.
+    pub host: String,
     /// PEM that signs TLS and mail in the demo.
     pub ca: PathBuf,
     /// The provider index.
@@ -47,13 +49,22 @@ pub enum DoorTls {
 impl DoorsFile {
     /// Says where these doors are.
     #[must_use]
-    pub fn new(folder: &Folder, opened: &[(Kind, SocketAddr)]) -> Self {
+    pub fn new(folder: &Folder, host: &str, opened: &[(Kind, SocketAddr)]) -> Self {
         let door = |(kind, address): &(Kind, SocketAddr)| {
             let url = format!("{}://{}", kind.scheme, reachable(*address));
             let tls = if kind.implicit_tls { DoorTls::Implicit } else { DoorTls::StartTls };
             (kind.name.to_owned(), Door { url, tls })
         };
-        Self { doors: opened.iter().map(door).collect(), ca: folder.pki("ca.pem"), index: folder.index() }
+        let doors = opened.iter().map(door).collect();
+        Self { doors, host: host.to_owned(), ca: folder.pki("ca.pem"), index: folder.index() }
+    }
+}
+
+impl Door {
+    /// The port in its URL.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.url.rsplit_once(':')?.1.parse().ok()
     }
 }
 
@@ -80,17 +91,18 @@ mod tests {
             (Kind::SMTP, "[::]:25".parse().unwrap()),
             (Kind::IMAPS, "192.0.2.1:993".parse().unwrap()),
         ];
-        let file = DoorsFile::new(&Folder::new(Path::new("/data")), &opened);
+        let file = DoorsFile::new(&Folder::new(Path::new("/data")), "mail.example", &opened);
         let json = serde_json::to_value(&file).unwrap();
         let expected = serde_json::json!({
             "https": { "url": "https://127.0.0.1:443", "tls": "implicit" },
             "smtp": { "url": "smtp://[::1]:25", "tls": "starttls" },
             "imaps": { "url": "imaps://192.0.2.1:993", "tls": "implicit" },
+            "host": "mail.example",
             "ca": "/data/pki/ca.pem",
             "index": "/data/index.ldif",
         });
         assert_eq!(json, expected);
         let read: DoorsFile = serde_json::from_value(json).unwrap();
-        assert_eq!(read.doors.len(), 3);
+        assert_eq!(read.doors["smtp"].port(), Some(25));
     }
 }

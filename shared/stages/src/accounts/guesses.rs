@@ -46,11 +46,11 @@ impl Failures {
         Self { count: before.saturating_add(1), last: now }
     }
 
-    /// Seconds until the next try: 1, 2, 4, ... after the free ones. A clock that was set back makes no wait longer
-    /// than the longest.
+    /// Seconds until the next try: 2, 4, 8, ... after the free ones; instants have whole seconds, so it is up to one
+    /// less. A clock that was set back makes no wait longer than the longest.
     pub(super) fn wait_s(self, free: u32, now: Instant) -> Option<u64> {
         let over = self.count.checked_sub(free)?;
-        let pause = 1_u64.checked_shl(over).unwrap_or(WAIT_S_MAX).min(WAIT_S_MAX);
+        let pause = (2_u64 << over.min(16)).min(WAIT_S_MAX);
         let passed = u64::try_from(now.unix_s().saturating_sub(self.last.unix_s())).unwrap_or(0);
         pause.checked_sub(passed).filter(|left| *left > 0)
     }
@@ -177,8 +177,8 @@ mod tests {
     fn the_wait_doubles_up_to_its_bound() {
         let wait = |count| Failures { count, last: at(0) }.wait_s(FREE_FAILURES, at(0));
         assert_eq!(wait(FREE_FAILURES - 1), None);
-        assert_eq!(wait(FREE_FAILURES), Some(1));
-        assert_eq!(wait(FREE_FAILURES + 3), Some(8));
+        assert_eq!(wait(FREE_FAILURES), Some(2));
+        assert_eq!(wait(FREE_FAILURES + 3), Some(16));
         assert_eq!(wait(u32::MAX), Some(WAIT_S_MAX));
     }
 
@@ -190,14 +190,14 @@ mod tests {
             assert_eq!(peers.wait_s(peer(n), at(0)), None);
             peers.failed(peer(n), at(0));
         }
-        assert_eq!(peers.wait_s(peer(99), at(0)), Some(1));
+        assert_eq!(peers.wait_s(peer(99), at(0)), Some(2));
         assert_eq!(peers.wait_s(IpAddr::from([192, 0, 2, 1]), at(0)), None);
         // Many others do not make it forget who waits.
         for n in 0..3 * u32::try_from(MEMORY_MAX).unwrap() {
             peers.failed(IpAddr::from((0x0a00_0000 + n).to_be_bytes()), at(0));
         }
         assert!(peers.0.len() <= MEMORY_MAX);
-        assert_eq!(peers.wait_s(peer(99), at(0)), Some(1));
+        assert_eq!(peers.wait_s(peer(99), at(0)), Some(2));
     }
 
     proptest! {
