@@ -87,6 +87,11 @@ impl Provider {
         assert!(!self.data.join("doors.json").exists(), "doors that are closed");
     }
 
+    /// SIGHUP: look at the certificate again.
+    pub fn hang_up(&self) {
+        run("kill", &["-HUP", &self.child.id().to_string()]);
+    }
+
     /// Like a power cut, but for the page cache.
     pub fn kill(&self) {
         run("kill", &["-KILL", &self.child.id().to_string()]);
