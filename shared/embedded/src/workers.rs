@@ -136,14 +136,14 @@ async fn work(rim: &Rim, queue: &Arc<MemoryQueue>, batch: Vec<Tried>) {
                     if let Job::Deliver { filing, .. } = &t.job { Some(filing.clone()) } else { None }
                 })
                 .collect();
-            contained(stages::deliver::batch(rim, mailbox, &filings)).await.unwrap_or_else(|panic| {
-                filings.iter().map(|_| Err(StageError::Damaged(panic.clone()))).collect()
-            })
+            contained(Box::pin(stages::deliver::batch(rim, mailbox, &filings))).await.unwrap_or_else(
+                |panic| filings.iter().map(|_| Err(StageError::Damaged(panic.clone()))).collect(),
+            )
         }
         None => {
             let mut results = Vec::with_capacity(batch.len());
             for tried in &batch {
-                let result = contained(stages::run(rim, &tried.job)).await;
+                let result = contained(Box::pin(stages::run(rim, &tried.job))).await;
                 results.push(result.unwrap_or_else(|panic| Err(StageError::Damaged(panic))));
             }
             results

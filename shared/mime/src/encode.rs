@@ -2,7 +2,6 @@
 
 use base64::Engine;
 use base64::alphabet;
-use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::{MimeError, cut, line_end_len};
@@ -22,12 +21,13 @@ const TOLERANT: GeneralPurpose = GeneralPurpose::new(
 /// Base64 in lines of 76 characters, each ended by CRLF, the last one too. Nothing for nothing.
 pub fn base64_lines(octets: &[u8]) -> Vec<u8> {
     let lines = octets.len().div_ceil(LINE_OCTETS);
-    let mut out = String::with_capacity(lines * (LINE_MAX + 2));
-    for line in octets.chunks(LINE_OCTETS) {
-        STANDARD.encode_string(line, &mut out);
-        out.push_str("\r\n");
+    let mut out = Vec::with_capacity(lines * (LINE_MAX + 2));
+    let text: Vec<u8> = base64_simd::STANDARD.encode_type(octets);
+    for line in text.chunks(LINE_MAX) {
+        out.extend_from_slice(line);
+        out.extend_from_slice(b"\r\n");
     }
-    out.into_bytes()
+    out
 }
 
 /// Undoes base64. White space anywhere, missing padding and padding in the middle (joined texts) are tolerated.
@@ -39,7 +39,8 @@ pub fn base64_decode(text: &[u8]) -> Result<Vec<u8>, MimeError> {
     for line in text.split_inclusive(|&octet| octet == b'\n') {
         compact.extend_from_slice(line.trim_ascii());
     }
-    if let Ok(octets) = TOLERANT.decode(&compact) {
+    // Padding may be missing here too, but neither stand in the middle nor be half there.
+    if let Ok(octets) = base64_simd::forgiving_decode_to_vec(&compact) {
         return Ok(octets);
     }
     compact.retain(|octet| !octet.is_ascii_whitespace());

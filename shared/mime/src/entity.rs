@@ -18,8 +18,8 @@ pub struct Entity {
     body: Bytes,
     start: usize,
     headers: Headers,
+    kind: Value,
     children: Vec<Entity>,
-    default_type: &'static str,
 }
 
 impl Entity {
@@ -80,8 +80,8 @@ impl Entity {
 
     /// The content type; `text/plain`, or `message/rfc822` inside a digest (RFC 2046 §5.1.5), if there is none or it is no
     /// type at all (RFC 2045 §5.2).
-    pub fn content_type(&self) -> Value {
-        content_type(&self.headers, self.default_type)
+    pub const fn content_type(&self) -> &Value {
+        &self.kind
     }
 
     /// The content disposition (RFC 2183).
@@ -91,15 +91,15 @@ impl Entity {
 
     /// Its file name: `filename` of the disposition, else `name` of the type, decoded; an empty one is none.
     pub fn name(&self) -> Option<String> {
-        let named = |value: Value, key| value.get(key).filter(|name| !name.is_empty()).map(str::to_owned);
-        let filename = self.disposition().and_then(|value| named(value, "filename"));
-        filename.or_else(|| named(self.content_type(), "name"))
+        let named = |value: &Value, key| value.get(key).filter(|name| !name.is_empty()).map(str::to_owned);
+        let filename = self.disposition().and_then(|value| named(&value, "filename"));
+        filename.or_else(|| named(&self.kind, "name"))
     }
 
     /// The transfer encoding in lower case, `7bit` if there is none (RFC 2045 §6.1).
     pub fn transfer_encoding(&self) -> String {
         let field = self.headers.first("Content-Transfer-Encoding");
-        let value = field.map(|field| Value::parse(field.raw_body()).value);
+        let value = field.map(|field| Value::bare(field.raw_body()));
         value.filter(|value| !value.is_empty()).unwrap_or_else(|| "7bit".to_owned())
     }
 
@@ -136,11 +136,11 @@ impl Entity {
         let raw = share(source, range.start, range.end);
         let (headers, head_len) = Headers::parse(&raw, limits)?;
         let (head, body) = (share(&raw, 0, head_len), share(&raw, head_len, raw.len()));
-        let mut entity =
-            Entity { raw, head, body, start: range.start, headers, children: Vec::new(), default_type };
-        let kind = entity.content_type();
-        let ("multipart", subtype) = kind.media() else { return Ok(entity) };
-        let boundary = kind.get("boundary").unwrap_or_default().trim_end();
+        let kind = content_type(&headers, default_type);
+        let mut entity = Entity { raw, head, body, start: range.start, headers, kind, children: Vec::new() };
+        let ("multipart", subtype) = entity.kind.media() else { return Ok(entity) };
+        let child_type = if subtype == "digest" { "message/rfc822" } else { "text/plain" };
+        let boundary = entity.kind.get("boundary").unwrap_or_default().trim_end();
         let parts = match split::ranges(&entity.body, boundary.as_bytes(), *budget) {
             Ok(ranges) => ranges.parts,
             Err(MimeError::Boundary) => return Ok(entity),
@@ -152,7 +152,6 @@ impl Entity {
             None if parts.is_empty() => return Ok(entity),
             None => return Err(MimeError::TooDeep { max: limits.depth }),
         };
-        let child_type = if subtype == "digest" { "message/rfc822" } else { "text/plain" };
         let offset = entity.body_range().start;
         for part in parts {
             let range = part.start + offset..part.end + offset;

@@ -26,7 +26,9 @@ impl Field {
 
     /// Is this its name, in any case?
     pub fn is(&self, name: &str) -> bool {
-        self.name_len != 0 && self.name().eq_ignore_ascii_case(name)
+        self.name_len != 0
+            && self.name_len == name.len()
+            && cut(&self.raw, 0, self.name_len).eq_ignore_ascii_case(name.as_bytes())
     }
 
     /// The whole field with its line ends.

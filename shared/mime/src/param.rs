@@ -1,6 +1,6 @@
 //! Values with parameters: `Content-Type`, `Content-Disposition` (RFC 2045 §5.1, RFC 2183) and RFC 2231.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::{charset, cut, encode, word};
 
@@ -19,7 +19,7 @@ pub struct Value {
 }
 
 impl Value {
-    /// Reads a field body, folded or not; never fails, in time linear in it.
+    /// Reads a field body, folded or not; never fails. Names are found in a tree, so many of them take little longer.
     ///
     /// RFC 2231 sections and charsets are joined and decoded and win over the plain form of the same name; else the first
     /// of two equal names wins. Tolerated: RFC 2047 words in values, raw 8-bit text, unquoted values with spaces.
@@ -27,7 +27,7 @@ impl Value {
         let mut reader = Reader { octets: body, at: 0 };
         let value = String::from_utf8_lossy(&reader.value()).to_ascii_lowercase();
         let mut order: Vec<Gathered> = Vec::new();
-        let mut known: HashMap<String, usize> = HashMap::new();
+        let mut known: BTreeMap<String, usize> = BTreeMap::new();
         while let Some((name, text)) = reader.parameter() {
             let (name, kind) = classify(&name);
             if name.is_empty() {
@@ -59,6 +59,14 @@ impl Value {
             }
         }
         (value, params)
+    }
+
+    /// Only what stands before the first `;`, as [`Self::value`].
+    pub fn bare(body: &[u8]) -> String {
+        let mut reader = Reader { octets: body, at: 0 };
+        let mut value = charset::guess(&reader.value());
+        value.make_ascii_lowercase();
+        value
     }
 
     /// The parameter of that name, in any case.

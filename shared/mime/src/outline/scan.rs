@@ -196,8 +196,17 @@ impl Scanner {
 
     /// A delimiter line of the multipart at `level`, at octet `start`; the line end before it belongs to it.
     fn delimiter(&mut self, level: usize, close: bool, start: u64) {
+        let end = start.saturating_sub(self.last_end);
         while self.open.len() > level + 1 {
-            self.close(start.saturating_sub(self.last_end), u64::from(self.last_end > 0));
+            // Of a multipart further in, the delimiter line itself was cut off: it opened nothing.
+            let cut_off = self.open.len() > level + 2 && self.open.last().is_some_and(|o| end < o.part.start);
+            self.close(end, u64::from(self.last_end > 0));
+            if cut_off
+                && let Some(parent) =
+                    self.open.last_mut().filter(|o| matches!(o.state, State::Multipart { .. }))
+            {
+                parent.part.children.pop();
+            }
         }
         let full = self.parts >= PARTS_MAX;
         let Some(top) = self.open.last_mut() else { return };

@@ -208,7 +208,7 @@ fn same(part: &Part, entity: &Entity) -> Result<(), TestCaseError> {
     let (raw, body) = (entity.raw_range(), entity.body_range());
     prop_assert_eq!((part.start, part.body, part.end), (raw.start as u64, body.start as u64, raw.end as u64));
     let media = format!("{}/{}", part.kind, part.subtype).to_ascii_lowercase();
-    prop_assert_eq!(media, entity.content_type().value);
+    prop_assert_eq!(&media, &entity.content_type().value);
     if part.is_multipart() {
         prop_assert_eq!(part.children.len(), entity.children().len());
         for (part, entity) in part.children.iter().zip(entity.children()) {

@@ -142,7 +142,7 @@ fn parts(signed: &Signed<'_>) -> Outcome {
     let found = format!(
         "{} parts, the first {}, {daticert} daticert.xml, {postacert} postacert.eml",
         parts.len(),
-        text.map_or_else(|| "missing".to_owned(), |kind| kind.value),
+        text.map_or_else(|| "missing".to_owned(), |kind| kind.value.clone()),
     );
     if text_first && daticert == 1 && postacert <= 1 {
         return Ok(found);

@@ -1,7 +1,10 @@
 //! Letters through the whole embedded pipeline, durable, beside the floor: the signatures alone, in the same run.
+//!
+//! Many letters in flight start at the spool, where a door has left them before the clock runs: the doors have
+//! benchmarks of their own. A letter alone starts at the door.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fs,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -20,15 +23,19 @@ use serde::Serialize;
 use sigillo_bench::{Failure, Pki, percentile_ms, status_bytes};
 use smime::{Anchors, Certificate, RsaKey};
 use stages::{
-    Rim,
+    Job, Rim, SpoolId,
     door::{self, Channel, Submission},
     ids::MailboxId,
     log::{Event, LogEntry},
-    ports::{Commit, Committed, Facts, FactsError, Page, RowKey, StoredRow, Table},
+    ports::{Commit, Committed, Facts, FactsError, Page, Queue, QueueError, RowKey, StoredRow, Table},
     registry::{Domain, Environment, Mailbox, MailboxState},
     rim::Draft,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
+
+/// The allocator of the provider, so that what is measured is what runs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Letters through the whole pipeline.
 ///
@@ -195,6 +202,9 @@ async fn measure(pki: &Pki, dir: &std::path::Path, plan: &Plan) -> Result<Case, 
 
     // 2. What is there before: memory, counters, processor time.
     let message = message(plan.size_kb * 1024);
+    let alone = plan.in_flight == 1;
+    let mut spooled: VecDeque<SpoolId> =
+        if alone { VecDeque::new() } else { spool(&rim, plan, &message).await?.into() };
     fs::write("/proc/self/clear_refs", "5").ok();
     let idle_rss_bytes = status_bytes("VmRSS");
     let before = provider.counters().now();
@@ -207,14 +217,16 @@ async fn measure(pki: &Pki, dir: &std::path::Path, plan: &Plan) -> Result<Case, 
     let mut running = Vec::with_capacity(plan.letters);
     for n in 0..plan.letters {
         let place = Arc::clone(&places).acquire_owned().await?;
-        running.push(tokio::spawn(one(
-            rim.clone(),
-            Arc::clone(&finish),
-            n,
-            plan.recipients,
-            message.clone(),
-            place,
-        )));
+        let (rim, finish) = (rim.clone(), Arc::clone(&finish));
+        let start = match spooled.pop_front() {
+            Some(id) => Start::Spool(id),
+            None => Start::Door(submission(n, plan.recipients, &message)?),
+        };
+        running.push(tokio::spawn(async move {
+            let took = one(&rim, &finish, start).await;
+            drop(place);
+            took
+        }));
     }
     let mut times = Vec::with_capacity(plan.letters);
     for task in running {
@@ -258,42 +270,69 @@ async fn measure(pki: &Pki, dir: &std::path::Path, plan: &Plan) -> Result<Case, 
     })
 }
 
-/// One letter, from the door to its last receipt in the sender's mailbox.
-async fn one(
-    rim: Rim,
-    finish: Arc<Finish>,
-    n: usize,
-    recipients: usize,
-    message: Bytes,
-    _place: OwnedSemaphorePermit,
-) -> Result<Duration, Failure> {
+/// Where a letter begins to be measured.
+enum Start {
+    Door(Submission),
+    Spool(SpoolId),
+}
+
+/// One letter, to its last receipt in the sender's mailbox.
+async fn one(rim: &Rim, finish: &Finish, start: Start) -> Result<Duration, Failure> {
+    let began = Instant::now();
+    let spool = match start {
+        Start::Door(submission) => door::submit(rim, submission).await?,
+        Start::Spool(spool) => {
+            rim.queue.send(vec![Job::Accept { spool: spool.clone() }]).await?;
+            spool
+        }
+    };
+    finish.wait(spool.pec_id("pec.bench.example")).await?;
+    Ok(began.elapsed())
+}
+
+/// All letters of a plan in the spool, and no hint of them.
+async fn spool(rim: &Rim, plan: &Plan, message: &Bytes) -> Result<Vec<SpoolId>, Failure> {
+    let rim = Rim { queue: Arc::new(Silent), ..rim.clone() };
+    let mut spooled = Vec::with_capacity(plan.letters);
+    for chunk in (0..plan.letters).collect::<Vec<_>>().chunks(plan.in_flight) {
+        let doors: Vec<_> = chunk
+            .iter()
+            .map(|n| Ok(door::submit(&rim, submission(*n, plan.recipients, message)?)))
+            .collect::<Result<_, Failure>>()?;
+        for id in futures_util::future::join_all(doors).await {
+            spooled.push(id?);
+        }
+    }
+    Ok(spooled)
+}
+
+/// Hints that nobody gets.
+struct Silent;
+
+#[async_trait]
+impl Queue for Silent {
+    async fn send(&self, _: Vec<Job>) -> Result<(), QueueError> {
+        Ok(())
+    }
+}
+
+/// The letter of this number.
+fn submission(n: usize, recipients: usize, message: &Bytes) -> Result<Submission, Failure> {
     let from = n % MAILBOXES;
     let to: Vec<Address> =
         (1..=recipients).map(|k| address((from + k) % MAILBOXES)).collect::<Result<_, _>>()?;
     let list = to.iter().map(Address::as_str).collect::<Vec<_>>().join(",\r\n ");
     let head = format!("From: {}\r\nTo: {list}\r\nMessage-ID: <{n}@client.example>\r\n", address(from)?);
-    let mut raw = Vec::with_capacity(head.len() + message.len());
-    raw.extend_from_slice(head.as_bytes());
-    raw.extend_from_slice(&message);
-    let start = Instant::now();
-    let spool = door::submit(
-        &rim,
-        Submission {
-            account: MailboxId(format!("mailbox-{from}")),
-            transaction: Transaction::new(Some(address(from)?), to),
-            raw: raw.into(),
-            channel: Channel {
-                by: "bench.example".to_owned(),
-                with: "HTTPS".to_owned(),
-                via: "bench".to_owned(),
-                tls: "in-process".to_owned(),
-            },
-            idempotency_key: None,
-        },
-    )
-    .await?;
-    finish.wait(spool.pec_id("pec.bench.example")).await?;
-    Ok(start.elapsed())
+    let raw = [head.as_bytes(), message].concat().into();
+    let text = str::to_owned;
+    let (by, with) = (text("bench.example"), text("HTTPS"));
+    Ok(Submission {
+        account: MailboxId(format!("mailbox-{from}")),
+        transaction: Transaction::new(Some(address(from)?), to),
+        raw,
+        channel: Channel { by, with, via: text("bench"), tls: text("in-process") },
+        idempotency_key: None,
+    })
 }
 
 fn address(n: usize) -> Result<Address, pec::address::AddressError> {
