@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use machine::ClamdAddress;
 use pec::{Address, Instant};
 
 use crate::doors::{Kind, Place};
@@ -74,6 +75,9 @@ pub struct Up {
     /// The host name by which mail programs and other providers reach the doors: in settings and DNS records
     #[arg(long, value_name = "NAME", default_value = "localhost", value_parser = parse_host)]
     pub host: String,
+    /// ClamAV's daemon, which scans instead of the built-in scanner; see docs/viruses.md for its settings
+    #[arg(long, value_name = "unix:PATH|HOST:PORT")]
+    pub clamd: Option<ClamdAddress>,
     /// Where another door is to be, or off; may be repeated. The others are at free ports beside HTTPS
     #[arg(long, value_name = "NAME=ADDR:PORT|off", value_parser = parse_door)]
     pub door: Vec<(Kind, Place)>,

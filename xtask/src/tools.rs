@@ -10,10 +10,11 @@ struct Tool {
     package: &'static str,
 }
 
-const TOOLS: [Tool; 3] = [
+const TOOLS: [Tool; 4] = [
     Tool { program: "openssl", package: "openssl" },
     Tool { program: "xmllint", package: "libxml2-utils" },
     Tool { program: "curl", package: "curl" },
+    Tool { program: "clamd", package: "clamav-daemon" },
 ];
 
 /// Whether a program is on the PATH.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use machine::Argon2Passwords;
+use machine::{Argon2Passwords, BuiltinScanner};
 use pec::Address;
 use stages::accounts::{Accounts, AuditEntry, ManageError};
 
@@ -123,7 +123,10 @@ fn operate(data: &Data, operation: Operation) -> Result<Done, CommandError> {
 fn here(folder: &Folder, demo: &Demo, operation: Operation) -> Result<Done, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {
-        let provider = embedded::Provider::open(folder.root(), up::config(folder, demo)?).map_err(failed)?;
+        // Nothing is scanned here: no letter moves.
+        let scanner = Arc::new(BuiltinScanner::new("").map_err(failed)?);
+        let config = up::config(folder, demo, scanner)?;
+        let provider = embedded::Provider::open(folder.root(), config).map_err(failed)?;
         let accounts = Accounts::open(provider.rim().clone(), Arc::new(Argon2Passwords::default())).await;
         perform(&accounts.map_err(failed)?, operation, now()).await.map_err(|error| match error {
             ManageError::Stage(error) => failed(error),

@@ -5,10 +5,10 @@ mod announce;
 use std::{fs, io, sync::Arc};
 
 use embedded::{Config, signer::KeyFiles};
-use machine::Argon2Passwords;
+use machine::{Argon2Passwords, BuiltinScanner, Clamd, ClamdAddress};
 use net::Tls;
 use smime::{Anchors, Certificate};
-use stages::accounts::Accounts;
+use stages::{accounts::Accounts, ports::Scanner};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -49,7 +49,9 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     let (demo, made) = Demo::open(&folder, now())?;
 
     // 2. The provider. Its registry is complete before anything can be asked of it.
-    let mut provider = embedded::Provider::open(folder.root(), config(&folder, &demo)?).map_err(failed)?;
+    let mut provider =
+        embedded::Provider::open(folder.root(), config(&folder, &demo, scanner(args.clamd.as_ref()).await?)?)
+            .map_err(failed)?;
     let accounts = Accounts::open(provider.rim().clone(), Arc::new(Argon2Passwords::default())).await;
     let accounts = Arc::new(accounts.map_err(failed)?);
     demo.register(provider.rim(), &accounts).await?;
@@ -104,7 +106,28 @@ async fn open(_doors: &mut Doors, _ground: &Ground) -> Result<(), DoorsError> {
     Ok(())
 }
 
-pub(super) fn config(folder: &Folder, demo: &Demo) -> Result<Config, CommandError> {
+/// clamd where one is named, else the built-in scanner, which says what it is not.
+async fn scanner(clamd: Option<&ClamdAddress>) -> Result<Arc<dyn Scanner>, CommandError> {
+    let Some(address) = clamd else {
+        tracing::warn!(
+            "the built-in scanner knows EICAR and a list of digests: it is no protection against viruses"
+        );
+        return Ok(Arc::new(BuiltinScanner::new("").map_err(failed)?));
+    };
+    let clamd = Clamd::new(address.clone());
+    // A daemon that is not up yet is no reason to stay closed: letters wait for it.
+    match clamd.ask_version().await {
+        Ok(version) => tracing::info!(version, "clamd scans"),
+        Err(error) => tracing::warn!(error = %error, "letters wait for the scanner"),
+    }
+    Ok(Arc::new(clamd))
+}
+
+pub(super) fn config(
+    folder: &Folder,
+    demo: &Demo,
+    scanner: Arc<dyn Scanner>,
+) -> Result<Config, CommandError> {
     let ca = Folder::read(&folder.pki("ca.pem"), PEM_BYTES_MAX)?;
     let ca = Certificate::from_pem(&ca).map_err(failed)?;
     Ok(Config {
@@ -115,7 +138,7 @@ pub(super) fn config(folder: &Folder, demo: &Demo) -> Result<Config, CommandErro
         }],
         anchors: Anchors::from_certificates(ca),
         limits: pec::check::Limits::default(),
-        digests: String::new(),
+        scanner,
     })
 }
 

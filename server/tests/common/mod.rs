@@ -63,9 +63,15 @@ pub struct Provider {
 impl Provider {
     /// Starts it and waits until its doors are open.
     pub fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// The same with more options.
+    pub fn start_with(data: &Path, options: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sigillo"))
             .args(["up", "--json", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
+            .args(options)
             .env("SIGILLO_LOG", "warn")
             .stdout(Stdio::piped())
             .spawn()

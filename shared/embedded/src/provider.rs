@@ -15,12 +15,12 @@ use std::{
     sync::Arc,
 };
 
-use machine::{BuiltinScanner, NoCarrier, RandomIds, SystemClock, scanner::DigestListError};
+use machine::{NoCarrier, RandomIds, SystemClock};
 use smime::{Anchors, Verifier};
 use stages::{
     Rim, StageError,
     log::LogEntry,
-    ports::{BlobError, FactsError},
+    ports::{BlobError, FactsError, Scanner},
 };
 
 use crate::{
@@ -46,8 +46,8 @@ pub struct Config {
     pub anchors: Anchors,
     /// Limits for letters.
     pub limits: pec::check::Limits,
-    /// Digests for the built-in scanner, as [`BuiltinScanner::new`] reads them.
-    pub digests: String,
+    /// The virus scanner.
+    pub scanner: Arc<dyn Scanner>,
 }
 
 /// Why a provider does not open. Displays finish the sentence "failed to …".
@@ -71,9 +71,6 @@ pub enum OpenError {
     /// The provider index.
     #[error(transparent)]
     Index(#[from] IndexFileError),
-    /// The scanner's list.
-    #[error(transparent)]
-    Digests(#[from] DigestListError),
 }
 
 /// An open provider: its rim is whole, its workers are not started.
@@ -105,17 +102,13 @@ impl Provider {
         let blobs = Arc::new(Segments::open(disk, &blobs_dir, Sizes::default(), Arc::clone(&counters))?);
         let queue = Arc::new(MemoryQueue::default());
         let index = Arc::new(IndexFile::open(&dir.join(INDEX))?);
-        let scanner = BuiltinScanner::new(&config.digests)?;
-        tracing::warn!(
-            "the built-in scanner knows EICAR and a list of digests: it is no protection against viruses"
-        );
         let rim = Rim {
             facts: Arc::new(facts),
             blobs: Arc::clone(&blobs) as Arc<_>,
             queue: Arc::clone(&queue) as Arc<_>,
             signer: Arc::new(FileSigner::open(&config.keys)?),
             carrier: Arc::new(NoCarrier::default()),
-            scanner: Arc::new(scanner),
+            scanner: config.scanner,
             directory: Arc::clone(&index) as Arc<_>,
             clock: Arc::new(SystemClock),
             ids: Arc::new(RandomIds::default()),

@@ -6,9 +6,9 @@
     reason = "a helper of a test ends it at the first surprise"
 )]
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
-use machine::REST_S;
+use machine::{BuiltinScanner, REST_S};
 use pec::{
     Address, Index, Instant,
     index::{IndexCertificate, Record},
@@ -68,7 +68,7 @@ fn open(dir: &Path) -> Result<Provider, OpenError> {
             keys: vec![key],
             anchors: Anchors::new(),
             limits: pec::check::Limits::default(),
-            digests: String::new(),
+            scanner: Arc::new(BuiltinScanner::new("").unwrap()),
         },
     )
 }

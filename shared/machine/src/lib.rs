@@ -1,8 +1,9 @@
 //! The ports that every form takes from the machine it runs on (clock, randomness, the hash of passwords), or does without until there is
-//! something better (carrier, scanner), and the rule by which every keeper of keys chooses a certificate.
+//! something better (carrier), and the rule by which every keeper of keys chooses a certificate.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod carrier;
+pub mod clamd;
 mod clock;
 mod ids;
 mod keyring;
@@ -10,6 +11,7 @@ mod passwords;
 pub mod scanner;
 
 pub use carrier::NoCarrier;
+pub use clamd::{Clamd, ClamdAddress};
 pub use clock::SystemClock;
 pub use ids::RandomIds;
 pub use keyring::{Keyring, REST_S};

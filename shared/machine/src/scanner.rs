@@ -90,7 +90,8 @@ impl BuiltinScanner {
     }
 }
 
-fn printable(name: &str) -> String {
+/// What goes into receipts and the log of what somebody else wrote.
+pub(crate) fn printable(name: &str) -> String {
     name.trim().chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(100).collect()
 }
 

@@ -42,7 +42,7 @@ pub(super) fn announce(
             "doors": doors,
             "settings": domain::object(&settings),
             "records": records,
-            "scanner": "built-in",
+            "scanner": if args.clamd.is_some() { "clamd" } else { "built-in" },
         }));
     }
     print(&format!("provider  {}, domain {}", demo.provider, demo.domain))?;
@@ -59,7 +59,12 @@ pub(super) fn announce(
     }
     print(&format!("ca        {}", doors.ca.display()))?;
     print(&format!("index     {}", doors.index.display()))?;
-    print("scanner   built-in: the EICAR test file and a list of digests, no protection against viruses")?;
+    print(match args.clamd {
+        Some(_) => "scanner   clamd",
+        None => {
+            "scanner   built-in: the EICAR test file and a list of digests, no protection against viruses"
+        }
+    })?;
     if !settings.is_empty() {
         settings.iter().try_for_each(domain::shown)?;
         print("\n# DNS records")?;

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use clap::Parser;
 use embedded::{Config, Provider, signer::KeyFiles};
+use machine::BuiltinScanner;
 use pec::{
     Address, Index, Transaction,
     index::{IndexCertificate, Record},
@@ -373,7 +374,8 @@ async fn provider(pki: &Pki, dir: &std::path::Path) -> Result<Provider, Failure>
     fs::write(dir.join("index.ldif"), index.to_ldif())?;
     let keys = vec![KeyFiles { environment: "Bench PEC".to_owned(), key, chain }];
     let anchors = Anchors::from_certificates([Certificate::from_der(&pki.ca)?]);
-    let config = Config { keys, anchors, limits: pec::check::Limits::default(), digests: String::new() };
+    let scanner = Arc::new(BuiltinScanner::new("")?);
+    let config = Config { keys, anchors, limits: pec::check::Limits::default(), scanner };
     let provider = Provider::open(dir, config)?;
     let mut draft = Draft::new();
     draft.insert(
