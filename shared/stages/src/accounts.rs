@@ -40,7 +40,8 @@ use guesses::{FREE_FAILURES, Guesses, Peers, Places};
 pub use manage::ManageError;
 pub use password::{AppPassword, Credentials, PASSWORD_BYTES_MAX, Password};
 
-/// How long a verdict "right" holds without argon2. The rows are read all the same, so a new password, a revocation
+/// How long a verdict "right" holds without argon2, from its last use on: who signs in every minute is not held up by
+/// others who guess. The rows are read all the same, so a new password, a revocation
 /// or a disabled mailbox ends it at once.
 const VERDICT_S: i64 = 300;
 /// Entries of each memory at most; a full one drops what is over, then everything.
@@ -143,7 +144,7 @@ impl Accounts {
         let looked = self.look(name).await?;
         let (credential, phc) = looked.candidate(password, &self.decoy);
         let tag = self.tag(&looked.id, password, &phc);
-        if looked.may_sign_in() && lock(&self.right).get(&tag).is_some_and(|until| now < *until) {
+        if looked.may_sign_in() && self.is_remembered(&tag, now) {
             return self.welcome(looked, credential, &phc, record, false).await;
         }
 
@@ -211,6 +212,13 @@ impl Accounts {
         let mut tag = [0; 32];
         tag.copy_from_slice(context.sign().as_ref());
         tag
+    }
+
+    fn is_remembered(&self, tag: &[u8; 32], now: Instant) -> bool {
+        let mut right = lock(&self.right);
+        let Some(until) = right.get_mut(tag).filter(|until| now < **until) else { return false };
+        *until = now.plus_s(VERDICT_S);
+        true
     }
 
     #[allow(clippy::indexing_slicing, reason = "the remainder is below the length, which is not 0")]

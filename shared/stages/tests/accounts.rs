@@ -274,6 +274,22 @@ fn a_remembered_verdict_ends_with_the_password_and_with_the_mailbox() {
 }
 
 #[test]
+fn who_signs_in_all_the_time_is_not_held_up_by_others_who_guess() {
+    let bench = bench();
+    for minute in 0..30 {
+        assert!(bench.asks("mittente", OWN, 60 * minute).is_ok(), "{minute}");
+        for n in 0..6 {
+            bench.from("mittente", "no", 100 + n, 60 * minute).unwrap_err();
+        }
+    }
+    assert!(
+        wait_s(&bench.from("mittente", OWN, 1, 60 * 29 + 301)).is_none(),
+        "the last wait was over by then"
+    );
+    assert!(wait_s(&bench.from("mittente", "no", 1, 60 * 29)).is_some());
+}
+
+#[test]
 fn an_address_that_changed_hands_ends_the_sessions_of_its_former_owner() {
     let bench = bench();
     let who = bench.asks("mittente", OWN, 0).unwrap();
