@@ -33,6 +33,9 @@ pub enum Command {
     /// What others must be told about the domain of a running provider
     #[command(subcommand)]
     Domain(Domain),
+    /// The national provider index
+    #[command(subcommand)]
+    Index(Index),
     /// Read the legal log
     #[command(subcommand)]
     Audit(Audit),
@@ -61,7 +64,7 @@ DIR/pki/tls.pem with DIR/pki/tls.key; new files are taken into use within a minu
 Ctrl-C (or SIGTERM) ends it cleanly; a start on the same folder goes on where it ended, however
 it ended. Log: stderr, level by SIGILLO_LOG (default info).
 
-Viruses: only the built-in scanner, which knows the EICAR test file and a list of digests.
+Viruses: without --clamd only the built-in scanner, which knows the EICAR test file.
 
 Example:
   sigillo up --data ./demo --listen 127.0.0.1:8443")]
@@ -78,9 +81,35 @@ pub struct Up {
     /// ClamAV's daemon, which scans instead of the built-in scanner; see docs/viruses.md for its settings
     #[arg(long, value_name = "unix:PATH|HOST:PORT")]
     pub clamd: Option<ClamdAddress>,
+    /// Fetch the national provider index daily, as this JSON file says; see docs/provider-index.md
+    #[arg(long, value_name = "FILE")]
+    pub directory: Option<PathBuf>,
     /// Where another door is to be, or off; may be repeated. The others are at free ports beside HTTPS
     #[arg(long, value_name = "NAME=ADDR:PORT|off", value_parser = parse_door)]
     pub door: Vec<(Kind, Place)>,
+}
+
+/// `sigillo index`
+#[derive(Debug, Subcommand)]
+pub enum Index {
+    /// Fetch it now, and put it in force if its signature holds
+    #[command(after_help = "\
+The last good copy stays in force when anything does not hold. Exit code 1 says so.
+
+Example:
+  sigillo index fetch --data ./demo --directory ./directory.json")]
+    Fetch(IndexFetch),
+}
+
+/// `sigillo index fetch`
+#[derive(Debug, Args)]
+pub struct IndexFetch {
+    /// Folder and form
+    #[command(flatten)]
+    pub data: Data,
+    /// Where the index is and who may sign it: a JSON file, see docs/provider-index.md
+    #[arg(long, value_name = "FILE")]
+    pub directory: PathBuf,
 }
 
 /// `sigillo send`

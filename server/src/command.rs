@@ -4,6 +4,7 @@ pub mod account;
 pub mod audit;
 pub mod client;
 pub mod domain;
+pub mod index;
 pub mod mailbox;
 pub mod send;
 pub mod up;

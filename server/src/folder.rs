@@ -78,6 +78,12 @@ impl Folder {
         self.root.join("index.ldif")
     }
 
+    /// The signed file that the provider index was taken from, if it was fetched.
+    #[must_use]
+    pub fn signed_index(&self) -> PathBuf {
+        self.root.join("index.ldif.p7m")
+    }
+
     /// A file of the demo's certificates and keys.
     #[must_use]
     pub fn pki(&self, name: &str) -> PathBuf {

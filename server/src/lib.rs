@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod command;
 pub mod demo;
+pub mod directory;
 pub mod doors;
 pub mod folder;
 pub mod http;
@@ -15,7 +16,7 @@ pub mod verify;
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser as _;
-use cli::{Account, AppPassword, Audit, Cli, Command, Domain, Mailbox};
+use cli::{Account, AppPassword, Audit, Cli, Command, Domain, Index, Mailbox};
 
 /// Runs one command line and says how it ended: 0, or what the command's help says; 64 for a wrong usage.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -40,6 +41,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Account(Account::SignIns(args)) => command::account::sign_ins(&args),
         Command::Domain(Domain::Records(args)) => command::domain::records(&args),
         Command::Domain(Domain::Settings(args)) => command::domain::settings(&args),
+        Command::Index(Index::Fetch(args)) => command::index::fetch(&args),
         Command::Audit(Audit::Letter(args)) => command::audit::letter(&args),
         Command::Verify(args) => command::verify::run(&args),
     };

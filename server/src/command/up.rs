@@ -16,6 +16,7 @@ use super::{CommandError, failed, now};
 use crate::{
     cli::Up,
     demo::Demo,
+    directory::{Source, keep_fresh},
     doors::{Doors, DoorsError, Ground, Kind, Places, file::DoorsFile},
     folder::{Access, Folder},
     http,
@@ -57,6 +58,9 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     demo.register(provider.rim(), &accounts).await?;
     provider.start().await.map_err(failed)?;
 
+    let directory = args.directory.as_ref().map(|file| Source::open(file)).transpose().map_err(failed)?;
+    let directory = directory.map(|source| tokio::spawn(keep_fresh(source, folder.clone(), now)));
+
     // 3. The doors: they listen, then they are announced.
     let tls = Tls::from_files(&folder.pki("tls.pem"), &folder.pki("tls.key")).map_err(failed)?;
     let ground =
@@ -89,6 +93,9 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
         }
     }
     let drained = async {
+        if let Some(task) = directory {
+            task.abort();
+        }
         doors.drain().await;
         provider.stop().await;
     };

@@ -1,6 +1,7 @@
 //! The provider index (IGPEC): who may sign for which domain (RFC 6109 §4.5, spec 9).
 
 mod ldif;
+mod signed;
 #[cfg(test)]
 mod tests;
 
@@ -9,6 +10,8 @@ use std::collections::{HashMap, HashSet};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 use crate::{Address, document::RecipientKind};
+
+pub use signed::{SIGNED_BYTES_MAX, SignedIndex, SignedIndexError};
 
 /// The largest LDIF that is read, in octets.
 pub const LDIF_BYTES_MAX: usize = 64 << 20;

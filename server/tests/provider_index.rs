@@ -1,0 +1,207 @@
+//! The provider index, fetched from a real HTTPS server that asks for client certificates (RFC 6109 §4.5, §5.6).
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use common::{Provider, code, run, sigillo, stderr, until};
+use serde_json::{Value, json};
+
+/// Serves a folder over HTTPS to whoever shows a certificate of the authority; prints its port.
+const SERVER: &str = r#"
+import functools, http.server, ssl, sys
+folder, certificate, key, authority = sys.argv[1:]
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(certificate, key)
+context.load_verify_locations(authority)
+context.verify_mode = ssl.CERT_REQUIRED
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"#;
+
+/// A server of ours; it is killed when it is dropped.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start(dir: &Path, folder: &Path) -> Self {
+        let file = |name: &str| dir.join(name);
+        let mut child = Command::new("python3")
+            .args(["-c", SERVER])
+            .arg(folder)
+            .args([file("server.pem"), file("server.key"), file("authority.pem")])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { child, port: line.trim().parse().unwrap() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail once it has ended, which is what we want.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An authority, or a certificate of one.
+fn certificate(dir: &Path, name: &str, issuer: Option<&str>, extensions: &[&str]) {
+    let path = |suffix: &str| dir.join(format!("{name}.{suffix}")).to_str().unwrap().to_owned();
+    let mut args = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-batch"]
+        .map(str::to_owned)
+        .to_vec();
+    args.extend(["-subj".to_owned(), format!("/CN={name}"), "-keyout".to_owned(), path("key")]);
+    args.extend(["-out".to_owned(), path("pem")]);
+    if let Some(issuer) = issuer {
+        let issuer = |suffix: &str| dir.join(format!("{issuer}.{suffix}")).to_str().unwrap().to_owned();
+        args.extend(["-CA".to_owned(), issuer("pem"), "-CAkey".to_owned(), issuer("key")]);
+    }
+    for extension in extensions {
+        args.extend(["-addext".to_owned(), (*extension).to_owned()]);
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    run("openssl", &args);
+}
+
+/// Signs a file as RFC 6109 §4.5.6 wants it: PKCS#7 signed data with the content inside, DER.
+fn sign(dir: &Path, signer: &str, ldif: &Path, out: &Path) {
+    let file = |suffix: &str| dir.join(format!("{signer}.{suffix}"));
+    let path = |path: PathBuf| path.to_str().unwrap().to_owned();
+    let (certificate, key) = (path(file("pem")), path(file("key")));
+    let (ldif, out) = (ldif.to_str().unwrap(), out.to_str().unwrap());
+    run(
+        "openssl",
+        &[
+            "cms",
+            "-sign",
+            "-binary",
+            "-nodetach",
+            "-md",
+            "sha256",
+            "-signer",
+            &certificate,
+            "-inkey",
+            &key,
+            "-in",
+            ldif,
+            "-outform",
+            "DER",
+            "-out",
+            out,
+        ],
+    );
+}
+
+#[test]
+fn the_index_is_fetched_and_put_in_force_only_if_all_of_it_holds() {
+    // 1. Authorities, a server, a client, signers: good, and of somebody else.
+    let dir = tempfile::tempdir().unwrap();
+    let pki = dir.path();
+    let end = "basicConstraints=critical,CA:FALSE";
+    certificate(pki, "authority", None, &["keyUsage=critical,keyCertSign,cRLSign"]);
+    certificate(pki, "other", None, &["keyUsage=critical,keyCertSign,cRLSign"]);
+    certificate(
+        pki,
+        "server",
+        Some("authority"),
+        &[end, "subjectAltName=DNS:localhost", "extendedKeyUsage=serverAuth"],
+    );
+    for (name, issuer) in [("client", "authority"), ("stranger", "other")] {
+        certificate(pki, name, Some(issuer), &[end, "extendedKeyUsage=clientAuth"]);
+    }
+    for (name, issuer) in [("signer", "authority"), ("impostor", "other")] {
+        let usage = "keyUsage=critical,digitalSignature,nonRepudiation";
+        certificate(pki, name, Some(issuer), &[end, usage, "extendedKeyUsage=emailProtection"]);
+    }
+    let served = pki.join("served");
+    fs::create_dir(&served).unwrap();
+    let server = Server::start(pki, &served);
+    let settings = |name: &str, client: &str| {
+        let text = json!({
+            "url": format!("https://localhost:{}/index.ldif.p7m", server.port),
+            "server_ca": "authority.pem", "signer_ca": "authority.pem",
+            "certificate": format!("{client}.pem"), "key": format!("{client}.key"),
+        });
+        let path = pki.join(name);
+        fs::write(&path, text.to_string()).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (ours, strangers) = (settings("directory.json", "client"), settings("stranger.json", "stranger"));
+
+    // 2. A provider with its own index of one record; the national one has it, and another.
+    let provider = Provider::start(&pki.join("data"));
+    let data = provider.data().to_owned();
+    let own = fs::read_to_string(data.join("index.ldif")).unwrap();
+    let beta = own
+        .split("\n\n")
+        .filter(|entry| entry.contains("managedDomains"))
+        .map(|entry| entry.replace("demo.example", "beta.example").replace("Sigillo Demo", "Beta"))
+        .collect::<String>();
+    let national = format!("{}\n\n{}\n", own.trim_end(), beta.trim_end());
+    let ldif = pki.join("national.ldif");
+    fs::write(&ldif, &national).unwrap();
+    let p7m = served.join("index.ldif.p7m");
+    let fetch = |settings: &str| provider.sigillo(&["index", "fetch", "--json", "--directory", settings]);
+    let in_force = || fs::read_to_string(data.join("index.ldif")).unwrap();
+
+    // 3. Nothing there, nobody known, another signer, an altered octet, an empty index: the last good copy stays.
+    assert_eq!(code(&fetch(&ours)), 1, "404");
+    sign(pki, "signer", &ldif, &p7m);
+    let refused = fetch(&strangers);
+    assert_eq!(code(&refused), 1, "{}", stderr(&refused));
+    sign(pki, "impostor", &ldif, &p7m);
+    assert!(stderr(&fetch(&ours)).contains("trust who signed the index"));
+    sign(pki, "signer", &ldif, &p7m);
+    let mut altered = fs::read(&p7m).unwrap();
+    let at = altered.windows(12).position(|octets| octets == b"beta.example").unwrap();
+    altered[at] = b'B';
+    fs::write(&p7m, &altered).unwrap();
+    assert!(stderr(&fetch(&ours)).contains("open the index"));
+    let empty = pki.join("empty.ldif");
+    fs::write(&empty, "dn: o=postacert\nobjectClass: organization\no: postacert\n").unwrap();
+    sign(pki, "signer", &empty, &p7m);
+    assert!(stderr(&fetch(&ours)).contains("no provider in it"));
+    assert_eq!(in_force(), own);
+    assert!(!data.join("index.ldif.p7m").exists());
+
+    // 4. The good one.
+    sign(pki, "signer", &ldif, &p7m);
+    let fetched = fetch(&ours);
+    assert_eq!(code(&fetched), 0, "{}", stderr(&fetched));
+    let said: Value = serde_json::from_slice(&fetched.stdout).unwrap();
+    assert_eq!(
+        (said["records"].as_u64(), said["complaints"].as_array().map(Vec::len)),
+        (Some(2), Some(0)),
+        "{said}"
+    );
+    assert_eq!(in_force(), national);
+    assert_eq!(fs::read(data.join("index.ldif.p7m")).unwrap(), fs::read(&p7m).unwrap());
+
+    // 5. A provider that is told of it fetches it by itself, when there is no fresh copy.
+    provider.stop();
+    fs::write(data.join("index.ldif"), &own).unwrap();
+    fs::remove_file(data.join("index.ldif.p7m")).unwrap();
+    let _provider = Provider::start_with(&data, &["--directory", &ours]);
+    until("the index", || (in_force() == national).then_some(()));
+    until("its signed file", || data.join("index.ldif.p7m").exists().then_some(()));
+
+    // 6. Settings that lead nowhere are a clear message.
+    let none = sigillo(&["index", "fetch", "--data", data.to_str().unwrap(), "--directory", "nowhere.json"]);
+    assert_eq!(code(&none), 1);
+    assert!(stderr(&none).contains("nowhere.json"), "{}", stderr(&none));
+}
