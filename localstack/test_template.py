@@ -190,15 +190,22 @@ class Policies(unittest.TestCase):
         appends = {f for f, s in self.roles.items() if may(s + self.guard(), "dynamodb:PutItem", self.log)}
         self.assertEqual(appends, APPEND)
 
-    def test_only_watch_updates_rows_and_nobody_deletes_any(self):
+    def test_only_watch_updates_rows_and_deletes_those_of_mailboxes(self):
         for table in ("LettersTable", "MailboxesTable", "RegistryTable"):
             arn = self.template.attribute(table, "Arn")
             updates = {f for f, s in self.roles.items() if may(s, "dynamodb:UpdateItem", arn)}
             self.assertEqual(updates, {"watch"}, table)
-            for action in ("dynamodb:DeleteItem", "dynamodb:BatchWriteItem"):
-                self.assertFalse(any(may(s, action, arn) for s in self.roles.values()), action)
+            deletes = {f for f, s in self.roles.items() if may(s, "dynamodb:DeleteItem", arn)}
+            self.assertEqual(deletes, {"watch"} if table == "MailboxesTable" else set(), table)
+            self.assertFalse(any(may(s, "dynamodb:BatchWriteItem", arn) for s in self.roles.values()), table)
 
-    def test_nobody_removes_objects_or_loosens_the_lock(self):
+    def test_only_watch_removes_objects_and_only_of_mailboxes(self):
+        data = self.template.attribute("DataBucket", "Arn")
+        for key, functions in {"mailboxes/m-1/x.eml": {"watch"}, "letters/x": set(), "spool/x": set()}.items():
+            found = {f for f, s in self.roles.items() if may(s, "s3:DeleteObject", f"{data}/{key}")}
+            self.assertEqual(found, functions, key)
+
+    def test_nobody_removes_what_is_locked_or_loosens_the_lock(self):
         for bucket in ("DataBucket", "VaultBucket"):
             arn = self.template.attribute(bucket, "Arn")
             for action in ("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"):

@@ -4,6 +4,7 @@
 //! - [`world`]: every port in memory, and a whole provider made of them. Time and randomness are passed in.
 //! - [`journey`] and [`interleave`]: every step of a letter's way, broken at every call, and run twice at once.
 //! - [`scenarios`]: the ways that are looked at.
+//! - [`sessions`]: what is done in mailboxes, and what must hold of them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,4 +15,5 @@ pub mod contract;
 pub mod interleave;
 pub mod journey;
 pub mod scenarios;
+pub mod sessions;
 pub mod world;

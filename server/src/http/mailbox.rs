@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use stages::mailbox::{self, Folder};
+use stages::mailbox::{self, Named};
 
 use super::{Door, account::Account, answer::Refused, wire};
 
@@ -36,9 +36,9 @@ pub(super) async fn folders(
         .into_iter()
         .map(|folder| wire::Folder {
             name: folder.name,
-            uidvalidity: folder.uidvalidity,
-            uidnext: folder.uidnext,
-            exists: u64::from(folder.exists),
+            uidvalidity: folder.state.uidvalidity,
+            uidnext: folder.state.uidnext,
+            exists: u64::from(folder.state.exists),
         })
         .collect();
     Ok(Json(wire::Folders { folders }))
@@ -74,13 +74,9 @@ pub(super) async fn message(
     Ok(([(header::CONTENT_TYPE, "message/rfc822")], Body::from(octets)).into_response())
 }
 
-async fn named(door: &Door, account: &stages::registry::Mailbox, name: &str) -> Result<Folder, Refused> {
-    let folders = mailbox::folders(&door.rim, &account.id).await?;
-    // RFC 9051 §5.1: INBOX in any case.
-    let is_named = |folder: &Folder| {
-        folder.name == name || (name.eq_ignore_ascii_case("INBOX") && folder.name == "INBOX")
-    };
-    folders.into_iter().find(is_named).ok_or(Refused::NotFound)
+async fn named(door: &Door, account: &stages::registry::Mailbox, name: &str) -> Result<Named, Refused> {
+    let tree = mailbox::tree(&door.rim, &account.id).await?;
+    tree.find(name).cloned().ok_or(Refused::NotFound)
 }
 
 fn shown(message: mailbox::Message, folder: &str) -> wire::Message {

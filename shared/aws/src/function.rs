@@ -206,6 +206,7 @@ impl Function {
             ids: Arc::new(RandomIds::new()),
             verifier: Arc::new(Verifier::new(anchors)),
             limits: config.limits,
+            bells: stages::mailbox::Bells::default(),
         };
         Ok(Self { config, rim, blobs, directory })
     }

@@ -114,6 +114,7 @@ impl Provider {
             ids: Arc::new(RandomIds::default()),
             verifier: Arc::new(Verifier::new(config.anchors)),
             limits: config.limits,
+            bells: stages::mailbox::Bells::default(),
         };
         Ok(Self { rim, queue, index, blobs, counters, workers: None, _lock: lock })
     }

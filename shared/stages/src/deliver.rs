@@ -10,7 +10,7 @@ use crate::{
     ids::{MailboxId, Side},
     lay::ROOM_BYTES,
     log::{Event, LogEntry},
-    mailbox::{FiledBlob, INBOX, MailboxHead, Message, RECEIPTS},
+    mailbox::{self, FiledBlob, Flags, Message},
     ports::{Commit, RowKey},
     registry::Mailbox,
     rim::{Body, Draft, Found},
@@ -84,8 +84,8 @@ async fn attempt_chunk(
     // 3. Each filing into the draft. Its blob is in place before the commit: power fails in between, and there is a
     //    blob that no row names, which the next run finds.
     for found in open {
-        let is_full = desk.draft.items() + FILING_ITEMS_MAX >= Commit::ITEMS_MAX;
-        if is_full || desk.draft.bytes() > ROOM_BYTES {
+        let is_full = desk.draft().items() + FILING_ITEMS_MAX >= Commit::ITEMS_MAX;
+        if is_full || desk.draft().bytes() > ROOM_BYTES {
             desk.commit(rim).await?;
             desk = Desk::read(rim, mailbox, look).await?;
         }
@@ -96,34 +96,31 @@ async fn attempt_chunk(
 
 /// One commit in the making, around the head of a mailbox.
 struct Desk {
-    mailbox: MailboxId,
-    head: Option<Found<MailboxHead>>,
-    now: MailboxHead,
-    changed: bool,
+    mailbox: mailbox::Desk,
     look: bool,
     at: Instant,
-    draft: Draft,
     names: HashSet<String>,
     settings: HashMap<String, Option<Mailbox>>,
     environments: HashMap<String, crate::acts::Desk>,
 }
 
+/// Which of the two folders that are filed into.
+#[derive(Clone, Copy)]
+enum Place {
+    Inbox,
+    Receipts,
+}
+
 impl Desk {
     async fn read(rim: &Rim, mailbox: &MailboxId, look: bool) -> Result<Self, StageError> {
-        let head = rim.read::<MailboxHead>(&MailboxHead::key_of(mailbox)).await?;
-        let now = head.as_ref().map_or_else(|| MailboxHead::new(mailbox), |f| f.value.clone());
-        Ok(Self {
-            mailbox: mailbox.clone(),
-            head,
-            now,
-            changed: false,
-            look,
-            at: rim.now(),
-            draft: Draft::new(),
-            names: HashSet::new(),
-            settings: HashMap::new(),
-            environments: HashMap::new(),
-        })
+        let mailbox = mailbox::Desk::open(rim, mailbox).await?;
+        let at = mailbox.at;
+        let (names, settings, environments) = Default::default();
+        Ok(Self { mailbox, look, at, names, settings, environments })
+    }
+
+    const fn draft(&mut self) -> &mut Draft {
+        &mut self.mailbox.draft
     }
 
     async fn file(&mut self, rim: &Rim, mut found: Found<FilingRow>) -> Result<(), StageError> {
@@ -133,7 +130,7 @@ impl Desk {
             self.other(rim, &found.value).await?
         };
         found.value.filed = Some(filed);
-        self.draft.replace(found.version, &found.value, None).map_err(StageError::from)
+        self.draft().replace(found.version, &found.value, None).map_err(StageError::from)
     }
 
     /// A receipt, notice or anomaly envelope: filed over quota too (design §4 "Filing").
@@ -143,19 +140,19 @@ impl Desk {
         if filed == Filed::Before {
             return Ok(filed);
         }
-        let disc = format!("{}#{}", row.name, self.mailbox);
+        let disc = format!("{}#{}", row.name, self.mailbox.mailbox());
         let entry = LogEntry::new(row.about.clone(), side(row), Event::Filed, disc, self.at)
             .message(&row.summary.message_id)
             .with("kind", row.summary.kind.map_or("other", pec::Kind::name));
-        self.draft.append(entry);
+        self.draft().append(entry);
         Ok(filed)
     }
 
     /// Which folder the holder wants receipts in.
-    async fn folder_of(&mut self, rim: &Rim, row: &FilingRow) -> Result<&'static str, StageError> {
-        let Some(address) = &row.address else { return Ok(INBOX) };
-        let settings = self.settings(rim, address).await?.filter(|m| m.id == self.mailbox);
-        Ok(if settings.is_some_and(|m| m.receipts_in_inbox) { INBOX } else { RECEIPTS })
+    async fn folder_of(&mut self, rim: &Rim, row: &FilingRow) -> Result<Place, StageError> {
+        let Some(address) = &row.address else { return Ok(Place::Inbox) };
+        let settings = self.settings(rim, address).await?.filter(|m| m.id == *self.mailbox.mailbox());
+        Ok(if settings.is_some_and(|m| m.receipts_in_inbox) { Place::Inbox } else { Place::Receipts })
     }
 
     async fn settings(&mut self, rim: &Rim, address: &pec::Address) -> Result<Option<Mailbox>, StageError> {
@@ -169,54 +166,49 @@ impl Desk {
     }
 
     /// The bytes and their row into a folder, under the next UID; once per mailbox and name.
-    async fn put(&mut self, rim: &Rim, row: &FilingRow, folder: &str) -> Result<Filed, StageError> {
-        let filed = FiledBlob { mailbox: self.mailbox.clone(), name: row.name.clone() };
+    async fn put(&mut self, rim: &Rim, row: &FilingRow, place: Place) -> Result<Filed, StageError> {
+        let mailbox = self.mailbox.mailbox().clone();
+        let filed = FiledBlob { mailbox: mailbox.clone(), name: row.name.clone() };
         let before = !self.names.insert(row.name.clone())
             || (self.look && rim.read::<FiledBlob>(&filed.key()).await?.is_some());
         if before {
             return Ok(Filed::Before);
         }
-        let blob = BlobKey::mailbox(&self.mailbox, &row.name);
+        let blob = BlobKey::mailbox(&mailbox, &row.name);
         if blob != row.source {
             rim.blobs.copy_if_absent(&row.source, &blob).await?;
         }
         let size_bytes = row.summary.size_bytes;
-        let uid = self.now.uidnext;
-        let place = self.now.folders.iter_mut().find(|f| f.id == folder);
-        let place =
-            place.ok_or_else(|| StageError::Damaged(format!("mailbox {}: no {folder}", self.mailbox)))?;
-        place.uidnext = uid.saturating_add(1);
-        place.highestmodseq += 1;
-        place.exists = place.exists.saturating_add(1);
-        let modseq = place.highestmodseq;
-        self.now.uidnext = uid.saturating_add(1);
-        self.now.count += 1;
-        self.now.bytes = self.now.bytes.saturating_add(size_bytes);
-        self.changed = true;
+        let head = self.mailbox.head_mut();
+        head.count += 1;
+        head.bytes = head.bytes.saturating_add(size_bytes);
+        let state = match place {
+            Place::Inbox => &mut head.inbox,
+            Place::Receipts => &mut head.receipts,
+        };
+        let folder = state.id.clone();
+        let (uid, modseq) = state
+            .arrives(size_bytes, Flags::NONE)
+            .ok_or_else(|| StageError::Damaged(format!("mailbox {mailbox}: no UID left")))?;
         let message = Message {
-            mailbox: self.mailbox.clone(),
-            folder: folder.to_owned(),
+            mailbox,
+            folder: folder.clone(),
             uid,
             blob,
             summary: row.summary.clone(),
-            flags: Vec::new(),
-            modseq,
+            filed_flags: Flags::NONE,
+            filed_modseq: modseq,
             received_at: self.at,
+            structure: None,
         };
-        self.draft.insert(&message, None)?;
-        self.draft.insert(&filed, None)?;
-        Ok(Filed::In { folder: folder.to_owned(), uid })
+        self.draft().insert(&message, None)?;
+        self.draft().insert(&filed, None)?;
+        Ok(Filed::In { folder, uid })
     }
 
     /// One commit: the head of the mailbox is in it, so UIDs become visible in order.
-    async fn commit(mut self, rim: &Rim) -> Result<(), StageError> {
-        if self.changed {
-            match &self.head {
-                Some(found) => self.draft.replace(found.version, &self.now, None)?,
-                None => self.draft.insert(&self.now, None)?,
-            }
-        }
-        rim.commit(self.draft).await
+    async fn commit(self, rim: &Rim) -> Result<(), StageError> {
+        self.mailbox.commit(rim).await
     }
 }
 

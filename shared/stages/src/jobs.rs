@@ -55,6 +55,16 @@ pub enum Job {
         /// Its row.
         recipient: RowKey,
     },
+    /// Pack what happened in a folder into its pages: the row with its state.
+    Pack {
+        /// Its row.
+        row: RowKey,
+    },
+    /// Remove blobs of a mailbox that nobody needs any more: the row that names them.
+    Discard {
+        /// Its row.
+        row: RowKey,
+    },
 }
 
 /// The queues: one before each stage.
@@ -108,7 +118,9 @@ impl Job {
             Self::Receive { .. } | Self::ReceiveOwn { .. } => QueueName::Receive,
             Self::Deliver { .. } => QueueName::Deliver,
             Self::Dispatch { .. } => QueueName::Dispatch,
-            Self::Spread { .. } | Self::Deadline { .. } => QueueName::Watch,
+            Self::Spread { .. } | Self::Deadline { .. } | Self::Pack { .. } | Self::Discard { .. } => {
+                QueueName::Watch
+            }
         }
     }
 

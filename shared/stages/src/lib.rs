@@ -64,5 +64,7 @@ async fn once(rim: &Rim, job: &Job) -> Result<(), StageError> {
         Job::Dispatch { dispatch } => dispatch::dispatch(rim, dispatch).await,
         Job::Spread { head } => spread::spread(rim, head).await,
         Job::Deadline { recipient } => watch::deadline(rim, recipient).await,
+        Job::Pack { row } => mailbox::pack(rim, row).await,
+        Job::Discard { row } => mailbox::discard(rim, row).await,
     }
 }

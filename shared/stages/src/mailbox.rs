@@ -1,227 +1,118 @@
-//! Mailboxes: their rows, and what doors read of them.
+//! Mailboxes: what IMAP, POP3 and webmail stand on, and what `deliver` files into.
 //!
-//! UIDs come from one counter of the mailbox, so a UID names one message in it, and within a folder they ascend in
-//! the order in which messages become visible.
+//! **Rows.** A [`MailboxHead`] has what all folders share and the state of INBOX and Receipts, so that `deliver`
+//! writes one row for all of it; every other folder has a state row of its own, and the names of all are in one
+//! [`Tree`]. A message has a row and a blob for as long as it is in a folder. What a folder shows of its messages
+//! (UID, flags, MODSEQ, size, date) is in packed pages of thousands; what happened since they were packed is in change
+//! rows, and in the rows of messages that came since: opening a folder of 100,000 reads some 25 pages and at most a
+//! few hundred rows, one of 200 reads its rows.
+//!
+//! **Commits.** Whatever changes a folder replaces its state row, which gives UIDs and MODSEQs: so they are given in
+//! the order in which things become visible, and two sessions and `deliver` at the same time lose races, never
+//! changes. A session has a [`View`] of its folder; each operation brings the view up to date first, and what it
+//! learns of others' changes is kept in it until the session tells its client ([`View::take_changes`]).
+//!
+//! **Leftovers.** Blobs are made under a row that owes that they go again ([`Job::Discard`](crate::Job)), until the
+//! commit that names them takes it away; blobs that a commit lets go are named in a row that owes the same. Packing
+//! ([`Job::Pack`](crate::Job)) changes nothing that can be seen.
 
-use pec::Instant;
-use serde::{Deserialize, Serialize};
+mod append;
+mod bells;
+mod copy;
+mod desk;
+mod discard;
+mod flags;
+mod folders;
+mod making;
+mod open;
+mod pack;
+mod page;
+mod progress;
+mod read;
+mod remove;
+mod rows;
+mod store;
+mod tree;
+mod uids;
+mod view;
+
+pub use append::{Appended, NewMessage, append};
+pub use bells::{Bells, Ear};
+pub use copy::{Copied, copy, move_to};
+pub(crate) use desk::Desk;
+pub(crate) use discard::discard;
+pub use flags::{Flags, Keywords};
+pub use folders::{Folder, create, delete, folder, folders, rename, subscribe, tree};
+pub(crate) use pack::pack;
+pub use page::Entry;
+pub use progress::{Progress, progress};
+pub use read::{Quota, STRUCTURE_BYTES_MAX, keep_structures, list, message, messages, quota};
+pub use remove::{expunge, remove};
+pub(crate) use rows::FiledBlob;
+pub use rows::{FolderState, INBOX, MailboxHead, Message, RECEIPTS};
+pub use store::{How, Stored, store};
+pub use tree::{Named, SpecialUse, Tree};
+pub use uids::UidSet;
+pub use view::{Changes, View};
 
 use crate::{
-    BlobKey, Rim, StageError,
-    ids::{MailboxId, Partition},
-    ports::{RowKey, Table},
-    rim::{Body, Found, typed},
-    rows::{ActRow, OriginHead, OriginRecipient, Summary},
+    StageError,
+    ports::{BlobError, FactsError},
 };
 
-/// The id of the folder that letters go to.
-pub const INBOX: &str = "inbox";
-/// The id of the folder that receipts go to, unless the holder wants them in INBOX.
-pub const RECEIPTS: &str = "receipts";
+/// How often an operation is tried anew when another commit was faster, before its client hears of it.
+const RACES_MAX: usize = 16;
 
-/// A mailbox: its counters and folders, replaced by every commit that files into it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MailboxHead {
-    /// Its id.
-    pub mailbox: MailboxId,
-    /// Octets of all its messages: what the quota is compared with.
-    pub bytes: u64,
-    /// Their number.
-    pub count: u64,
-    /// The next UID, in whichever folder.
-    pub uidnext: u32,
-    /// Its folders, INBOX first.
-    pub folders: Vec<Folder>,
+/// Why something is not done, and the client's to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such folder (any more): NONEXISTENT, or TRYCREATE.
+    #[error("find that folder")]
+    NoFolder,
+    /// There is one of this name: ALREADYEXISTS.
+    #[error("make a folder that is there already")]
+    FolderExists,
+    /// It has folders below it: HASCHILDREN.
+    #[error("delete a folder that has others below it")]
+    HasChildren,
+    /// INBOX and Receipts stay: CANNOT.
+    #[error("delete a folder that must stay")]
+    Fixed,
+    /// No name for a folder: CANNOT.
+    #[error("use this name for a folder")]
+    BadName,
+    /// Another folder has this special use: USEATTR (RFC 6154 §3).
+    #[error("give a special use to a second folder")]
+    UseTaken,
+    /// Over the quota: OVERQUOTA.
+    #[error("keep more than the quota allows")]
+    OverQuota,
+    /// Too many folders, subscriptions or keywords: LIMIT.
+    #[error("keep so many")]
+    TooMany,
+    /// No flag that a message can have.
+    #[error("use this flag")]
+    BadFlag,
 }
 
-/// A folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Folder {
-    /// Immutable.
-    pub id: String,
-    /// What clients see.
-    pub name: String,
-    /// RFC 9051 §2.3.1.1
-    pub uidvalidity: u32,
-    /// One above the highest UID ever used in it.
-    pub uidnext: u32,
-    /// RFC 7162 §3.1.2.1
-    pub highestmodseq: u64,
-    /// Messages in it.
-    pub exists: u32,
+/// Why an operation on a mailbox did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum MailboxError {
+    /// For the client.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Ours: what is done of it is not known, and doing it again is right. [`StageError::Raced`] after many tries
+    /// means that the mailbox is very busy.
+    #[error(transparent)]
+    Stage(#[from] StageError),
 }
-
-/// A message in a folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// The mailbox.
-    pub mailbox: MailboxId,
-    /// The folder's id.
-    pub folder: String,
-    /// Its UID.
-    pub uid: u32,
-    /// Its octets.
-    pub blob: BlobKey,
-    /// What the mailbox shows.
-    pub summary: Summary,
-    /// IMAP flags, e.g. `\Seen`.
-    pub flags: Vec<String>,
-    /// RFC 7162
-    pub modseq: u64,
-    /// When it became available.
-    pub received_at: Instant,
-}
-
-/// Says that a blob was filed in a mailbox: for as long as the mailbox exists, also after the message is gone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct FiledBlob {
-    pub(crate) mailbox: MailboxId,
-    pub(crate) name: String,
-}
-
-impl MailboxHead {
-    /// The key of a mailbox.
-    #[must_use]
-    pub fn key_of(mailbox: &MailboxId) -> RowKey {
-        row(mailbox, "head".to_owned())
-    }
-
-    /// A mailbox that nothing was filed into yet. Its id is never used again, so its first folders need no other
-    /// UIDVALIDITY than 1.
-    #[must_use]
-    pub fn new(mailbox: &MailboxId) -> Self {
-        let folder = |id: &str, name: &str| Folder {
-            id: id.to_owned(),
-            name: name.to_owned(),
-            uidvalidity: 1,
-            uidnext: 1,
-            highestmodseq: 1,
-            exists: 0,
-        };
-        Self {
-            mailbox: mailbox.clone(),
-            bytes: 0,
-            count: 0,
-            uidnext: 1,
-            folders: vec![folder(INBOX, "INBOX"), folder(RECEIPTS, "Receipts")],
-        }
+impl From<FactsError> for MailboxError {
+    fn from(error: FactsError) -> Self {
+        Self::Stage(error.into())
     }
 }
-impl Body for MailboxHead {
-    const TABLE: Table = Table::Mailboxes;
-    fn key(&self) -> RowKey {
-        Self::key_of(&self.mailbox)
+impl From<BlobError> for MailboxError {
+    fn from(error: BlobError) -> Self {
+        Self::Stage(error.into())
     }
-}
-
-impl Message {
-    /// The key of a message.
-    #[must_use]
-    pub fn key_of(mailbox: &MailboxId, folder: &str, uid: u32) -> RowKey {
-        row(mailbox, format!("{}{uid:010}", prefix(folder)))
-    }
-}
-impl Body for Message {
-    const TABLE: Table = Table::Mailboxes;
-    fn key(&self) -> RowKey {
-        Self::key_of(&self.mailbox, &self.folder, self.uid)
-    }
-}
-
-impl FiledBlob {
-    pub(crate) fn key_of(mailbox: &MailboxId, name: &str) -> RowKey {
-        row(mailbox, format!("filed#{name}"))
-    }
-}
-impl Body for FiledBlob {
-    const TABLE: Table = Table::Mailboxes;
-    fn key(&self) -> RowKey {
-        Self::key_of(&self.mailbox, &self.name)
-    }
-}
-
-/// The folders of a mailbox, INBOX first. A mailbox that nothing was filed into has them too.
-///
-/// # Errors
-/// [`StageError::Facts`]
-pub async fn folders(rim: &Rim, mailbox: &MailboxId) -> Result<Vec<Folder>, StageError> {
-    let found = rim.read::<MailboxHead>(&MailboxHead::key_of(mailbox)).await?;
-    Ok(found.map_or_else(|| MailboxHead::new(mailbox), |f| f.value).folders)
-}
-
-/// Messages of a folder with a UID above `after`, in order; at most `limit`.
-///
-/// # Errors
-/// [`StageError::Facts`]
-pub async fn list(
-    rim: &Rim,
-    mailbox: &MailboxId,
-    folder: &str,
-    after: u32,
-    limit: usize,
-) -> Result<Vec<Message>, StageError> {
-    let pk = partition(mailbox);
-    let after = Message::key_of(mailbox, folder, after).sk;
-    let page = rim.facts.query(Table::Mailboxes, &pk, &prefix(folder), Some(&after), limit).await?;
-    let mut messages = Vec::with_capacity(page.rows.len());
-    for stored in page.rows {
-        messages.push(typed::<Message>(stored)?.value);
-    }
-    Ok(messages)
-}
-
-/// One message of a folder.
-///
-/// # Errors
-/// [`StageError::Facts`]
-pub async fn message(
-    rim: &Rim,
-    mailbox: &MailboxId,
-    folder: &str,
-    uid: u32,
-) -> Result<Option<Message>, StageError> {
-    Ok(rim.read(&Message::key_of(mailbox, folder, uid)).await?.map(|f: Found<Message>| f.value))
-}
-
-/// How far a letter of ours is.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    /// Its head: accepted, or refused.
-    pub head: OriginHead,
-    /// Whether its envelope is signed and stored.
-    pub sealed: bool,
-    /// Its recipients in the order of the transaction; none for a refused letter.
-    pub recipients: Vec<OriginRecipient>,
-}
-
-/// How far the letter with this PEC id is; `None` while it is not decided, or for an id that is no letter of ours.
-///
-/// # Errors
-/// [`StageError::Facts`]
-pub async fn progress(rim: &Rim, pec_id: &str) -> Result<Option<Progress>, StageError> {
-    let Some(head) = rim.read::<OriginHead>(&OriginHead::key_of(pec_id)).await? else { return Ok(None) };
-    let head = head.value;
-    if head.refused.is_some() {
-        return Ok(Some(Progress { head, sealed: false, recipients: Vec::new() }));
-    }
-    let pk = Partition::origin(pec_id);
-    let envelope = rim.all::<ActRow>(Table::Letters, pk.as_str(), "act#transport-envelope#").await?;
-    let rows = rim.all::<OriginRecipient>(Table::Letters, pk.as_str(), "rcpt#").await?;
-    let mut recipients: Vec<OriginRecipient> = rows.into_iter().map(|f| f.value).collect();
-    let place: std::collections::HashMap<_, _> =
-        head.letter.recipients.iter().enumerate().map(|(n, r)| (r.address.key(), n)).collect();
-    recipients.sort_by_key(|r| place.get(&r.recipient.address.key()).copied());
-    Ok(Some(Progress { head, sealed: envelope.iter().any(|f| f.value.issued.is_some()), recipients }))
-}
-
-fn partition(mailbox: &MailboxId) -> String {
-    format!("mailbox#{mailbox}")
-}
-
-fn row(mailbox: &MailboxId, sk: String) -> RowKey {
-    RowKey { table: Table::Mailboxes, pk: partition(mailbox), sk }
-}
-
-fn prefix(folder: &str) -> String {
-    format!("msg#{folder}#")
 }

@@ -9,6 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     BlobKey, Job, StageError,
     log::LogEntry,
+    mailbox::Bells,
     ports::{
         BlobError, Blobs, Carrier, Clock, Commit, Committed, Debt, Directory, Facts, FactsError, Ids, Lookup,
         Queue, Row, RowKey, Scanner, Signer, Table, Write,
@@ -43,6 +44,8 @@ pub struct Rim {
     pub verifier: Arc<smime::Verifier>,
     /// The provider's limits.
     pub limits: pec::check::Limits,
+    /// Who is told at once that a mailbox changed.
+    pub bells: Bells,
 }
 
 /// The typed body of a row: where it lives, and how it is found again.
@@ -117,6 +120,16 @@ impl Draft {
     pub fn replace<T: Body>(&mut self, was: u64, body: &T, debt: Option<Debt>) -> Result<(), FactsError> {
         let row = self.row(body, debt)?;
         self.commit.writes.push(Write::Replace { row, was });
+        Ok(())
+    }
+
+    /// As [`Draft::replace`], with a debt that was there before: it is not hinted again.
+    ///
+    /// # Errors
+    /// As [`Draft::insert`].
+    pub fn replace_still_owing<T: Body>(&mut self, was: u64, body: &T, debt: Debt) -> Result<(), FactsError> {
+        let row = self.row(body, None)?;
+        self.commit.writes.push(Write::Replace { row: Row { debt: Some(debt), ..row }, was });
         Ok(())
     }
 

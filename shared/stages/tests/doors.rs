@@ -153,13 +153,13 @@ fn a_mailbox_and_a_letter_are_read_back() {
     let spool = world.submit(letter(&ALFA, &[ALFA.user("destinatario")], &[])).unwrap();
     let before = exec::run(mailbox::folders(&rim, &MailboxId("m-mittente".to_owned()))).unwrap().unwrap();
     assert_eq!(
-        before.iter().map(|f| (f.name.as_str(), f.exists)).collect::<Vec<_>>(),
-        [("INBOX", 0), ("Receipts", 0)]
+        before.iter().map(|f| (f.name.as_str(), f.state.exists)).collect::<Vec<_>>(),
+        [("INBOX", 0), ("Receipts", 0), ("Drafts", 0), ("Sent", 0), ("Trash", 0)]
     );
     world.heal();
     let mittente = MailboxId("m-mittente".to_owned());
     let folders = exec::run(mailbox::folders(&rim, &mittente)).unwrap().unwrap();
-    assert_eq!(folders.iter().map(|f| f.exists).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(folders.iter().map(|f| f.state.exists).collect::<Vec<_>>(), [0, 2, 0, 0, 0]);
     let all = exec::run(mailbox::list(&rim, &mittente, mailbox::RECEIPTS, 0, 10)).unwrap().unwrap();
     assert_eq!(
         all.iter().map(|m| m.summary.kind).collect::<Vec<_>>(),

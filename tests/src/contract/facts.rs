@@ -483,7 +483,9 @@ pub async fn every_job_can_be_owed(facts: Arc<dyn Facts>) {
         Job::Deliver { mailbox, filing: row_key.clone() },
         Job::Dispatch { dispatch: row_key.clone() },
         Job::Spread { head: row_key.clone() },
-        Job::Deadline { recipient: row_key },
+        Job::Deadline { recipient: row_key.clone() },
+        Job::Pack { row: row_key.clone() },
+        Job::Discard { row: row_key },
     ];
     for (n, job) in jobs.iter().enumerate() {
         let debt = Some(Debt::later(job.clone(), at(n as i64)));

@@ -23,9 +23,9 @@ pub(super) fn read(world: &World) -> BTreeMap<(String, String), Vec<(u32, Filed)
     for mailbox in world.provider.mailboxes() {
         for folder in exec::run(mailbox::folders(&rim, &mailbox.id)).expect("no waiting").expect("whole") {
             let messages = list(&rim, &mailbox.id, &folder);
-            assert_eq!(messages.len(), folder.exists as usize, "{} of {}", folder.name, mailbox.id);
+            assert_eq!(messages.len(), folder.state.exists as usize, "{} of {}", folder.name, mailbox.id);
             let filed = messages.iter().map(|m| (m.uid, filed(&folder, m))).collect::<Vec<_>>();
-            assert!(filed.iter().all(|(uid, _)| *uid < folder.uidnext), "UIDNEXT of {}", mailbox.id);
+            assert!(filed.iter().all(|(uid, _)| *uid < folder.state.uidnext), "UIDNEXT of {}", mailbox.id);
             all.insert((mailbox.id.0.clone(), folder.name), filed);
         }
     }

@@ -24,10 +24,13 @@ use stages::{
     Job, Rim, SpoolId,
     door::{self, Arrival, DoorError, Submission},
     ids::MailboxId,
+    mailbox::Bells,
     ports::{Clock, Commit, Committed, Destination, Facts, Relayed, RowKey, Write},
     rows::SpoolRow,
     watch,
 };
+
+use crate::sessions::Session;
 
 pub use blobs::MemoryBlobs;
 pub use evidence::{Evidence, Filed};
@@ -69,6 +72,8 @@ pub enum Work {
     Hints,
     /// `watch` sweeps the spool.
     Sweep,
+    /// A session in a mailbox.
+    Session(Session),
 }
 
 /// A provider with all its ports in memory.
@@ -174,6 +179,7 @@ impl World {
             ids: Arc::clone(&self.ids) as _,
             verifier: Arc::clone(&self.verifier),
             limits: Limits::default(),
+            bells: Bells::default(),
         }
     }
 
@@ -386,6 +392,7 @@ pub async fn perform(rim: &Rim, work: &Work) -> Result<(), String> {
             results.into_iter().collect::<Result<(), _>>().map_err(|e| text(&e))
         }
         Work::Hints => watch::hints(rim, rim.now(), HINTS_MAX).await.map(|_| ()).map_err(|e| text(&e)),
+        Work::Session(session) => (session.acts)(rim.clone()).await,
         Work::Sweep => watch::sweep(rim, rim.now()).await.map(|_| ()).map_err(|e| text(&e)),
     }
 }

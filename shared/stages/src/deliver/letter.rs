@@ -5,13 +5,12 @@ use pec::{
     document::{DeliveryError, Matter, ReceiptForm},
 };
 
-use super::Desk;
+use super::{Desk, Place};
 use crate::{
     Rim, StageError,
     acts::{self, Addressee, Order},
     ids::{MailboxId, Side},
     log::{About, Event, LogEntry},
-    mailbox::INBOX,
     origin,
     registry::{Mailbox, MailboxState},
     rim::Found,
@@ -43,7 +42,7 @@ impl Desk {
         let settings = self.settings(rim, &certifies.recipient).await?;
         let (filed, outcome, matter) = match self.failure(row, settings.as_ref()) {
             None => {
-                let filed = self.put(rim, row, INBOX).await?;
+                let filed = self.put(rim, row, Place::Inbox).await?;
                 let matter = Matter::Delivery {
                     recipient: certifies.recipient.clone(),
                     form_asked: head.form,
@@ -78,7 +77,7 @@ impl Desk {
             MailboxState::Revoked => Some(NO_MAILBOX),
             MailboxState::Disabled => Some(DISABLED),
             MailboxState::Active => {
-                let bytes = self.now.bytes.saturating_add(row.summary.size_bytes);
+                let bytes = self.mailbox.head().bytes.saturating_add(row.summary.size_bytes);
                 (bytes > mailbox.quota_bytes).then_some(FULL)
             }
         }
@@ -131,8 +130,8 @@ impl Desk {
         if let Some(code) = code {
             entry = entry.with("code", code);
         }
-        self.draft.append(entry);
-        self.draft.insert(&act, Some(acts::owed(&act)))?;
+        self.draft().append(entry);
+        self.draft().insert(&act, Some(acts::owed(&act)))?;
         Ok(name)
     }
 
@@ -151,10 +150,11 @@ impl Desk {
             tracing::error!("a letter of ours was delivered to who is no recipient of it");
             return Ok(());
         };
-        if !origin::settle(&mut self.draft, &mut found, outcome, self.at)? {
+        if !origin::settle(&mut self.mailbox.draft, &mut found, outcome, self.at)? {
             let provider = &head.origin.provider_name;
             let about = About::letter(&head.letter, provider, provider).of([recipient]);
-            self.draft.append(LogEntry::new(about, Side::Origin, Event::Late, act, self.at));
+            let late = LogEntry::new(about, Side::Origin, Event::Late, act, self.at);
+            self.draft().append(late);
         }
         Ok(())
     }
