@@ -20,6 +20,8 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a provider with names, keys and an index of its own
+    Init(Init),
     /// Run the provider; the first start makes a demo with two accounts
     Up(Up),
     /// Submit a letter and follow it
@@ -54,6 +56,58 @@ pub struct Data {
     pub json: bool,
 }
 
+/// `sigillo init`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Makes a provider in DIR, for sigillo up. Without keys a test CA is made that certifies it; without
+an index one is made that holds it alone. The key and certificate of an authority must fit
+together, the certificate must name posta-certificata@MAIL-DOMAIN, and the index must have a record
+of the provider with that certificate and both domains. Passwords of accounts are printed once and
+kept in DIR/demo.json; settings of accounts are those of the demo.
+
+DIR/index.ldif is looked at every minute: rename a new one over it.
+
+Example:
+  sigillo init --data ./alfa --provider \"Alfa PEC\" --mail-domain gestore.alfa.example --domain pec.alfa.example")]
+pub struct Init {
+    /// Folder and form
+    #[command(flatten)]
+    pub data: Data,
+    /// The provider's name, as in the index
+    #[arg(long, value_name = "NAME")]
+    pub provider: String,
+    /// The provider mail domain: of PEC ids and of the service address; the host of the doors
+    #[arg(long, value_name = "DOMAIN")]
+    pub mail_domain: String,
+    /// The domain of the accounts
+    #[arg(long, value_name = "DOMAIN")]
+    pub domain: String,
+    /// The local part of an account; may be repeated
+    #[arg(long, value_name = "LOCAL", default_values = ["mittente", "destinatario"])]
+    pub account: Vec<String>,
+    /// The key that signs receipts and envelopes, in PEM
+    #[arg(long, value_name = "FILE.key", requires_all = ["certificate", "ca", "tls_key", "tls_certificate"])]
+    pub key: Option<PathBuf>,
+    /// Its certificate, with intermediate ones behind it, in PEM
+    #[arg(long, value_name = "FILE.pem", requires = "key")]
+    pub certificate: Option<PathBuf>,
+    /// The authority of all providers' certificates, in PEM
+    #[arg(long, value_name = "FILE.pem", requires = "key")]
+    pub ca: Option<PathBuf>,
+    /// The key of the doors' TLS, in PEM
+    #[arg(long, value_name = "FILE.key", requires = "key")]
+    pub tls_key: Option<PathBuf>,
+    /// Its certificate, with intermediate ones behind it, in PEM
+    #[arg(long, value_name = "FILE.pem", requires = "key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// The authority of the doors' TLS, for sigillo's own commands; that of --ca where it is left out
+    #[arg(long, value_name = "FILE.pem", requires = "key")]
+    pub tls_ca: Option<PathBuf>,
+    /// The provider index
+    #[arg(long, value_name = "FILE.ldif")]
+    pub index: Option<PathBuf>,
+}
+
 /// `sigillo up`
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -63,6 +117,9 @@ Addresses of all doors are printed and written to DIR/doors.json. The TLS certif
 DIR/pki/tls.pem with DIR/pki/tls.key; new files are taken into use within a minute, or at SIGHUP.
 Ctrl-C (or SIGTERM) ends it cleanly; a start on the same folder goes on where it ended, however
 it ended. Log: stderr, level by SIGILLO_LOG (default info).
+
+Mail to other systems goes out by DNS and SMTP: to other providers by TLS with a certificate that
+names the host, to ordinary mail as well as it goes.
 
 Viruses: without --clamd only the built-in scanner, which knows the EICAR test file.
 
@@ -87,6 +144,23 @@ pub struct Up {
     /// Where another door is to be, or off; may be repeated. The others are at free ports beside HTTPS
     #[arg(long, value_name = "NAME=ADDR:PORT|off", value_parser = parse_door)]
     pub door: Vec<(Kind, Place)>,
+    /// To other systems
+    #[command(flatten)]
+    pub outgoing: Outgoing,
+}
+
+/// How mail goes out to other systems.
+#[derive(Debug, Args)]
+pub struct Outgoing {
+    /// The DNS server for mail to other systems; those of this machine where it is left out
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub dns: Option<SocketAddr>,
+    /// The port of other systems' incoming points
+    #[arg(long, value_name = "PORT", default_value_t = 25)]
+    pub smtp_out_port: u16,
+    /// The authorities that certify other providers' hosts, in PEM; those that browsers trust where it is left out
+    #[arg(long, value_name = "FILE.pem")]
+    pub smtp_out_ca: Option<PathBuf>,
 }
 
 /// `sigillo index`

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod client;
 pub mod domain;
 pub mod index;
+pub mod init;
 pub mod mailbox;
 pub mod send;
 pub mod up;

@@ -29,6 +29,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let ended = match cli.command {
+        Command::Init(args) => command::init::run(&args),
         Command::Up(args) => command::up::run(&args),
         Command::Send(args) => command::send::run(&args),
         Command::Mailbox(Mailbox::List(args)) => command::mailbox::list(&args),

@@ -36,11 +36,16 @@ macro_rules! every_scenario {
             taken_in_charge_and_then_silence,
             refused_by_another_provider,
             to_ordinary_mail,
+            refused_by_ordinary_mail,
+            given_up_by_ordinary_mail,
             from_another_provider,
             infected_from_another_provider,
             the_same_envelope_three_times,
             anomaly,
             ordinary_mail,
+            ordinary_mail_that_all_refuse,
+            ordinary_mail_from_a_provider,
+            anomaly_that_cannot_be_stored,
         );
     };
 }
@@ -48,7 +53,7 @@ macro_rules! every_scenario {
 macro_rules! all {
     ($($scenario:ident),* $(,)?) => {
         /// Every scenario, by name.
-        pub const ALL: [(&str, Scenario); 18] = [$((stringify!($scenario), $scenario)),*];
+        pub const ALL: [(&str, Scenario); 23] = [$((stringify!($scenario), $scenario)),*];
     };
 }
 
@@ -226,6 +231,28 @@ pub fn to_ordinary_mail() -> World {
     World::answered(&ALFA, slow).with(0, submit(letter(&ALFA, &[ALFA.user("destinatario")], &cc)))
 }
 
+/// Ordinary mail refuses for good, in one domain and not in the other: the sender gets the report inside M8.
+#[must_use]
+pub fn refused_by_ordinary_mail() -> World {
+    let answers = |to: &Destination, _| match to {
+        Destination::Ordinary { domain } if domain == "posta.example" => Relayed::Refused {
+            code: "5.1.1".to_owned(),
+            answer: "550 5.1.1 no such user".to_owned(),
+            no_domain: false,
+        },
+        _ => Relayed::Taken,
+    };
+    let cc = ["utente@posta.example", "altro@posta.example", "utente@altra.example"].map(address);
+    World::answered(&ALFA, answers).with(0, submit(letter(&ALFA, &[ALFA.user("destinatario")], &cc)))
+}
+
+/// Ordinary mail is tried for a day.
+#[must_use]
+pub fn given_up_by_ordinary_mail() -> World {
+    let silent = |_: &Destination, _| Relayed::Later { answer: "connection refused".to_owned() };
+    World::answered(&ALFA, silent).with(0, submit(letter(&ALFA, &[address("utente@posta.example")], &[])))
+}
+
 /// An envelope of `BETA` to two users of `ALFA`.
 static ENVELOPE: LazyLock<Arrival> = LazyLock::new(|| envelope_from_beta("Buongiorno."));
 static INFECTED_ENVELOPE: LazyLock<Arrival> = LazyLock::new(|| envelope_from_beta(&eicar()));
@@ -281,13 +308,52 @@ pub fn anomaly() -> World {
     World::of(&ALFA).with(0, arrive(Arrival { raw, ..ENVELOPE.clone() }))
 }
 
-/// M8 for the mailbox that takes ordinary mail, nothing for the other (case D).
+/// M8 for the mailbox that takes ordinary mail, a report about the other (case D, D13).
 #[must_use]
 pub fn ordinary_mail() -> World {
     let from = address("utente@posta.example");
     let to = [ALFA.user("aperta"), ALFA.user("destinatario")];
     let raw = message(&from, &to, &[], "Buongiorno.");
     World::of(&ALFA).with(0, arrive(arrival(Some(from), to.to_vec(), raw)))
+}
+
+/// Nobody takes it, for three reasons: one report to its reverse path (D13), and what comes back for that one ends.
+#[must_use]
+pub fn ordinary_mail_that_all_refuse() -> World {
+    let from = address("utente@posta.example");
+    let to = ["destinatario", "sospesa", "ignoto"].map(|local| ALFA.user(local));
+    let raw = message(&from, &to, &[], "Buongiorno.");
+    let refuses = |_: &Destination, _| Relayed::Refused {
+        code: "5.1.1".to_owned(),
+        answer: "550 5.1.1 no such user".to_owned(),
+        no_domain: false,
+    };
+    World::answered(&ALFA, refuses).with(0, arrive(arrival(Some(from), to.to_vec(), raw)))
+}
+
+/// Ordinary mail whose reverse path is another provider's user, ours, or null: only the first and the second are told,
+/// and the second refuses ordinary mail.
+#[must_use]
+pub fn ordinary_mail_from_a_provider() -> World {
+    let to = [ALFA.user("destinatario")];
+    let from = |path: Option<Address>| {
+        let author = path.clone().unwrap_or_else(|| address("demone@posta.example"));
+        arrive(arrival(path, to.to_vec(), message(&author, &to, &[], "Buongiorno.")))
+    };
+    World::of(&ALFA)
+        .with(0, from(Some(BETA.user("mittente"))))
+        .with(60, from(Some(ALFA.user("copia"))))
+        .with(120, from(None))
+}
+
+/// Case C for a mailbox that is not there (D14).
+#[must_use]
+pub fn anomaly_that_cannot_be_stored() -> World {
+    let text = String::from_utf8(ENVELOPE.raw.to_vec()).expect("ASCII");
+    let raw = Bytes::from(text.replacen("X-Trasporto: posta-certificata", "X-Trasporto: altro", 1));
+    let to = [ALFA.user("ignoto"), ALFA.user("destinatario")];
+    let path = ENVELOPE.transaction.reverse_path.clone();
+    World::of(&ALFA).with(0, arrive(arrival(path, to.to_vec(), raw)))
 }
 
 // ------------------------------------------------------------------------- large ones, not in `ALL`

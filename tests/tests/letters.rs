@@ -1,15 +1,21 @@
 //! What comes out: for one letter, every message that the law wants, each signed, each reading back.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests: a panic is how they fail")]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use pec::{Kind, read::PecMessage};
 use sigillo_tests::{
     scenarios,
-    world::{ALFA, BETA, Evidence, Provider, Work, World, letters::letter},
+    world::{ALFA, BETA, Evidence, Provider, Work, World, exec, letters::letter},
 };
-use stages::{BlobKey, ids::Door, log::Event, rows::Outcome};
+use stages::{
+    BlobKey, Job, Rim,
+    ids::Door,
+    log::Event,
+    ports::{Carrier, Destination, Errand, Place, Relayed},
+    rows::Outcome,
+};
 
 fn finished(world: World) -> (World, Evidence) {
     while let Some(work) = world.next_work() {
@@ -23,7 +29,7 @@ fn finished(world: World) -> (World, Evidence) {
 /// Every act of a world verifies as of its instant and reads back as what it is.
 fn read_all(world: &World, evidence: &Evidence) -> Vec<(Kind, PecMessage)> {
     let mut all = Vec::new();
-    for act in &evidence.acts {
+    for act in evidence.acts.iter().filter(|a| a.key.kind != Kind::DeliveryStatus) {
         let bytes = evidence.bytes(act);
         let signer = world.verify(bytes, act.document.at).expect("a signature that holds");
         assert_eq!(signer.signed_at_unix_s, Some(act.document.at.unix_s()), "one instant (G9)");
@@ -43,6 +49,40 @@ fn read_all(world: &World, evidence: &Evidence) -> Vec<(Kind, PecMessage)> {
         all.push((act.key.kind, read));
     }
     all
+}
+
+/// Who failed, and with which status.
+type Failed = Vec<(String, String)>;
+
+/// What the delivery status notifications of a world say, by the address they go to, with the stored bytes of each.
+fn reports(evidence: &Evidence) -> Vec<(String, Failed, String)> {
+    let mut all = Vec::new();
+    for act in evidence.acts_of(Kind::DeliveryStatus) {
+        let bytes = evidence.bytes(act);
+        let entity = mime::Entity::parse(bytes, &mime::Limits::default()).expect("MIME");
+        assert_eq!(entity.content_type().media(), ("multipart", "report"));
+        let status = entity.children()[1].decoded_body().expect("a status");
+        let status = String::from_utf8(status.to_vec()).expect("ASCII");
+        let value = |group: &str, name: &str| {
+            let line = group.lines().find_map(|l| l.strip_prefix(name));
+            line.map(|v| v.trim_start_matches([':', ' ']).to_owned())
+        };
+        let failed = status.split("\r\n\r\n").filter_map(|group| {
+            let to = value(group, "Final-Recipient")?;
+            Some((to.strip_prefix("rfc822; ")?.to_owned(), value(group, "Status")?))
+        });
+        let mut failed: Vec<_> = failed.collect();
+        failed.sort();
+        all.push((act.document.to.clone(), failed, String::from_utf8(bytes.to_vec()).expect("ASCII")));
+    }
+    all.sort();
+    all
+}
+
+fn pairs(pairs: &[(String, &str)]) -> Failed {
+    let mut pairs: Vec<_> = pairs.iter().map(|(a, b)| (a.clone(), (*b).to_owned())).collect();
+    pairs.sort();
+    pairs
 }
 
 fn count(read: &[(Kind, PecMessage)]) -> BTreeMap<&'static str, usize> {
@@ -363,6 +403,120 @@ fn ordinary_mail() {
     assert_eq!(mailbox(&evidence, "m-aperta"), folder("INBOX", &["anomaly-envelope"]));
     assert_eq!(mailbox(&evidence, "m-destinatario"), BTreeMap::new());
     assert_eq!(evidence.logged(Event::OrdinaryRefused).len(), 1);
+    let [(to, failed, report)] = &reports(&evidence)[..] else { panic!("one report") };
+    assert_eq!(to, "utente@posta.example");
+    assert_eq!(*failed, pairs(&[(ALFA.user("destinatario").to_string(), "5.7.1")]));
+    assert!(report.contains("Message-ID: <cliente.1@posta.alfa.example>"), "it says about what");
+    assert!(!report.contains("Buongiorno"), "it returns no content");
+    assert!(sent_with_null_path(&world, "posta.example"));
+}
+
+/// Whether everything that was sent to an ordinary domain had a null reverse path (RFC 5321 §4.5.5).
+fn sent_with_null_path(world: &World, domain: &str) -> bool {
+    let carried = world.carrier.carried();
+    let mut there = carried
+        .iter()
+        .filter(|e| matches!(&e.destination, Destination::Ordinary { domain: d } if d == domain))
+        .peekable();
+    there.peek().is_some() && there.all(|e| e.reverse_path.is_none())
+}
+
+/// D13: each of them with its reason. What cannot be handed over is given up and told to nobody: never a report about
+/// a report.
+#[test]
+fn ordinary_mail_that_nobody_takes() {
+    let (_, evidence) = finished(scenarios::ordinary_mail_that_all_refuse());
+    let [(_, failed, _)] = &reports(&evidence)[..] else { panic!("one report") };
+    let expected = [("destinatario", "5.7.1"), ("sospesa", "5.2.1"), ("ignoto", "5.1.1")];
+    assert_eq!(*failed, pairs(&expected.map(|(local, code)| (ALFA.user(local).to_string(), code))));
+    assert_eq!(evidence.acts.len(), 1, "nothing else is made");
+    assert_eq!(evidence.logged(Event::RelayFailed).len(), 1);
+}
+
+/// The report goes to where the reverse path is: another provider, or our own incoming point, where it is ordinary mail
+/// about nothing of ours. A null reverse path is told nothing.
+#[test]
+fn ordinary_mail_with_three_reverse_paths() {
+    let (world, evidence) = finished(scenarios::ordinary_mail_from_a_provider());
+    let told: Vec<String> = reports(&evidence).into_iter().map(|(to, ..)| to).collect();
+    assert_eq!(told, [ALFA.user("copia").to_string(), BETA.user("mittente").to_string()]);
+    let carried = world.sent_to(&BETA);
+    assert_eq!(carried.len(), 1);
+    assert_eq!(carried[0].transaction.reverse_path, None);
+    assert_eq!(mailbox(&evidence, "m-copia"), BTreeMap::new(), "it refuses ordinary mail");
+}
+
+/// D14: case C for an address that is not there.
+#[test]
+fn an_anomaly_that_cannot_be_stored() {
+    let (_, evidence) = finished(scenarios::anomaly_that_cannot_be_stored());
+    assert_eq!(mailbox(&evidence, "m-destinatario"), folder("INBOX", &["anomaly-envelope"]));
+    let [(to, failed, _)] = &reports(&evidence)[..] else { panic!("one report") };
+    assert_eq!(*to, BETA.user("mittente").to_string());
+    assert_eq!(*failed, pairs(&[(ALFA.user("ignoto").to_string(), "5.1.1")]));
+}
+
+/// D19: for an ordinary recipient a report of ours, filed inside M8, never M12.
+#[test]
+fn a_letter_that_ordinary_mail_refuses() {
+    let (world, evidence) = finished(scenarios::refused_by_ordinary_mail());
+    let read = read_all(&world, &evidence);
+    let expected = [
+        ("acceptance", 1),
+        ("transport-envelope", 1),
+        ("take-charge", 1),
+        ("delivery", 1),
+        ("anomaly-envelope", 1),
+    ];
+    assert_eq!(count(&read), BTreeMap::from(expected));
+    let [(to, failed, report)] = &reports(&evidence)[..] else { panic!("one report") };
+    assert_eq!(*to, ALFA.user("mittente").to_string());
+    let refused = ["utente@posta.example", "altro@posta.example"].map(|a| (a.to_owned(), "5.1.1"));
+    assert_eq!(*failed, pairs(&refused));
+    assert!(report.contains("Diagnostic-Code: smtp; 550 5.1.1 no such user"));
+    let pec_id = &evidence.letters[0].letter.pec_id;
+    assert!(report.contains(&format!("\r\nMessage-ID: <{pec_id}>\r\n")), "the envelope's header");
+    // It came in at our own incoming point, against the letter, and is in the sender's mailbox although that refuses
+    // ordinary mail.
+    let wrapped =
+        read.iter().find(|(kind, _)| *kind == Kind::AnomalyEnvelope).and_then(|(_, m)| m.postacert.clone());
+    assert_eq!(wrapped.as_deref(), Some(report.as_bytes()));
+    assert_eq!(mailbox(&evidence, "m-mittente")["INBOX"], ["anomaly-envelope"]);
+    let bounces = evidence.log.iter().filter(|e| e.detail.get("kind").is_some_and(|k| k == "bounce")).count();
+    assert_eq!(bounces, 1);
+}
+
+/// RFC 6109 §2.2.2: after 24 hours it is given up, and the sender is told.
+#[test]
+fn a_letter_that_ordinary_mail_never_takes() {
+    let (_, evidence) = finished(scenarios::given_up_by_ordinary_mail());
+    let [(_, failed, report)] = &reports(&evidence)[..] else { panic!("one report") };
+    assert_eq!(*failed, pairs(&[("utente@posta.example".to_owned(), "5.4.7")]));
+    assert!(report.contains("tempo massimo di consegna superato"));
+    let [act] = evidence.acts_of(Kind::DeliveryStatus)[..] else { panic!("one report") };
+    let tried_s = act.document.at.unix_s() - evidence.letters[0].accepted_at.unix_s();
+    assert_eq!(tried_s, 24 * 3600);
+}
+
+/// An hour of tries is an alarm: the debt of a row that is tried again stays as old as it is (design §4).
+#[test]
+fn a_letter_that_is_tried_again_is_owed_since_it_was_owed_first() {
+    let world = scenarios::silence();
+    let accepted_at = world.now();
+    let mut tries = 0;
+    while let Some(work) = world.next_work() {
+        world.perform(&work);
+        let debts = world.facts.debts();
+        let owed = debts.iter().find(|d| matches!(d.job, stages::Job::Dispatch { .. }));
+        if let Some(debt) = owed {
+            assert_eq!(debt.owed_since, accepted_at);
+            tries += 1;
+        }
+        if world.now() > accepted_at.plus_s(3 * 3600) {
+            break;
+        }
+    }
+    assert!(tries > 6, "{tries}");
 }
 
 /// Two providers on the same code, each with its own stores: what one sends the other gets, until both are idle.
@@ -420,4 +574,45 @@ fn an_idle_provider_stays_idle() {
     let before = world.state();
     world.heal();
     assert_eq!(world.state(), before);
+}
+
+/// A destination with no place: it is no try, nothing is read, and it is soon again.
+struct Full;
+
+#[async_trait::async_trait]
+impl Carrier for Full {
+    async fn place(&self, _destination: &Destination) -> Option<Place> {
+        None
+    }
+    async fn carry(&self, _errand: Errand) -> Vec<Relayed> {
+        panic!("carried without a place");
+    }
+}
+
+#[test]
+fn a_destination_without_a_place_is_tried_again_soon() {
+    let world = scenarios::silence();
+    let dispatch = loop {
+        match world.next_work().expect("a dispatch") {
+            Work::One(job @ Job::Dispatch { .. }) => break job,
+            work => world.perform(&work),
+        }
+    };
+    let Job::Dispatch { dispatch: key } = &dispatch else { unreachable!() };
+    let row = || world.facts.rows().into_iter().find(|s| s.row.key == *key).expect("a row");
+    let due = || row().row.debt.expect("a debt").due;
+
+    let full = Rim { carrier: Arc::new(Full), ..world.rim() };
+    let (before, now) = (row(), world.now());
+    exec::run(stages::run(&full, &dispatch)).expect("no waiting").expect("put off");
+    assert_eq!((row().version, row().row.body), (before.version, before.row.body), "no try");
+    assert_eq!(due(), now.plus_s(10));
+
+    // Tried, and hinted too early by a start: it stays due when it was.
+    exec::run(stages::run(&world.rim(), &dispatch)).expect("no waiting").expect("tried");
+    assert_eq!(due(), now.plus_s(60));
+    exec::run(stages::watch::hints(&world.rim(), now.plus_s(301), 10)).expect("no waiting").expect("hinted");
+    assert!(due() > now.plus_s(600));
+    exec::run(stages::run(&full, &dispatch)).expect("no waiting").expect("too early");
+    assert_eq!(due(), now.plus_s(60));
 }

@@ -9,13 +9,14 @@ use std::{
 use crate::run::{self, output, root};
 
 /// Which of our crates each of ours may stand on (design: `mime ← smime ← pec ← stages ← machine ← {embedded, aws} ← {server, functions}`).
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("sigillo-mime", &[]),
     ("sigillo-net", &[]),
     ("sigillo-smime", &["sigillo-mime"]),
     ("sigillo-pec", &["sigillo-mime", "sigillo-smime"]),
     ("sigillo-stages", &["sigillo-mime", "sigillo-smime", "sigillo-pec"]),
     ("sigillo-machine", &["sigillo-mime", "sigillo-pec", "sigillo-stages"]),
+    ("sigillo-carrier", &["sigillo-pec", "sigillo-stages", "sigillo-smtp"]),
     (
         "sigillo-embedded",
         &["sigillo-mime", "sigillo-smime", "sigillo-pec", "sigillo-stages", "sigillo-machine"],
@@ -96,7 +97,7 @@ fn the_functions_carry_nothing_of_the_embedded_form() {
 
 #[test]
 fn there_is_one_cryptographic_provider() {
-    for name in ["sigillo", "sigillo-embedded", "sigillo-aws"] {
+    for name in ["sigillo", "sigillo-carrier", "sigillo-embedded", "sigillo-aws"] {
         let below = below(name, ALL);
         for other in ["ring", "openssl", "native-tls"] {
             assert!(!below.contains(other), "{name} stands on {other}");

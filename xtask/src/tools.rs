@@ -10,17 +10,22 @@ struct Tool {
     package: &'static str,
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 5] = [
     Tool { program: "openssl", package: "openssl" },
     Tool { program: "xmllint", package: "libxml2-utils" },
     Tool { program: "curl", package: "curl" },
     Tool { program: "clamd", package: "clamav-daemon" },
+    Tool { program: "dnsmasq", package: "dnsmasq-base" },
 ];
 
-/// Whether a program is on the PATH.
+/// Where programs for root lie, which is not on everybody's PATH.
+const FOR_ROOT: &str = "/usr/sbin";
+
+/// Whether a program is on the PATH, or where those for root are.
 pub fn on_path(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut dirs = std::env::split_paths(&path).chain([FOR_ROOT.into()]);
+    dirs.any(|dir| dir.join(program).is_file())
 }
 
 fn is_root() -> bool {

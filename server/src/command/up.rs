@@ -4,6 +4,7 @@ mod announce;
 
 use std::{fs, io, sync::Arc};
 
+use carrier::SmtpCarrier;
 use embedded::{Config, signer::KeyFiles};
 use machine::{Argon2Passwords, BuiltinScanner, Clamd, ClamdAddress};
 use net::Tls;
@@ -14,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{CommandError, failed, now};
 use crate::{
-    cli::Up,
+    cli::{Outgoing, Up},
     demo::Demo,
     directory::{Source, keep_fresh},
     doors::{Doors, DoorsError, Ground, Kind, Places, file::DoorsFile},
@@ -53,6 +54,7 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     let mut provider =
         embedded::Provider::open(folder.root(), config(&folder, &demo, scanner(args.clamd.as_ref()).await?)?)
             .map_err(failed)?;
+    provider.rim_mut().carrier = Arc::new(way_out(&args.outgoing, &demo)?);
     let accounts = Accounts::open(provider.rim().clone(), Arc::new(Argon2Passwords::default())).await;
     let accounts = Arc::new(accounts.map_err(failed)?);
     demo.register(provider.rim(), &accounts).await?;
@@ -147,6 +149,17 @@ pub(super) fn config(
         limits: pec::check::Limits::default(),
         scanner,
     })
+}
+
+/// The way out. Its host is the one that the doors greet with.
+fn way_out(args: &Outgoing, demo: &Demo) -> Result<SmtpCarrier, CommandError> {
+    let roots = match &args.smtp_out_ca {
+        Some(path) => Some(Folder::read(path, PEM_BYTES_MAX)?),
+        None => None,
+    };
+    let standard = carrier::Config::new(&demo.mail_domain);
+    let config = carrier::Config { dns: args.dns, port: args.smtp_out_port, roots, ..standard };
+    SmtpCarrier::new(config).map_err(failed)
 }
 
 /// To stderr, without colours where nobody sees them.

@@ -1,5 +1,7 @@
 //! The demo's test CA and what it certifies: the provider's signature and the doors' TLS (spec 10.2).
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CustomExtension, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize, SanType,
@@ -48,31 +50,64 @@ pub struct Names<'a> {
 /// # Errors
 /// [`rcgen::Error`] of the crypto library, or for names that are not ASCII.
 pub fn make(names: Names<'_>, now_unix_s: i64) -> Result<Pki, rcgen::Error> {
-    // 1. The CA.
-    let ca_key = rsa()?;
-    let mut ca = params(names.provider_name, "Test CA", now_unix_s, 3652);
-    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let ca_certificate = ca.self_signed(&ca_key)?;
-    let ca_pair = pair(&ca_certificate, &ca_key);
-    let issuer = Issuer::new(ca, ca_key);
+    let ca = Ca::new(names.provider_name, now_unix_s)?;
+    let provider = ca.provider(names, now_unix_s)?;
+    let addresses = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    let tls = ca.host(names.provider_name, &["localhost"], &addresses, now_unix_s)?;
+    Ok(Pki { ca: ca.pair, provider, tls })
+}
 
-    // 2. The provider: spec 10.2 to the letter. No basicConstraints, one rfc822Name, no address in the subject.
-    let mut provider = params(names.provider_name, names.provider_name, now_unix_s, 1096);
-    provider.subject_alt_names = vec![SanType::Rfc822Name(Ia5String::try_from(names.address)?)];
-    provider.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
-    let provider = certified(provider, &issuer)?;
+/// A test CA: of one demo, or of several providers that are tried together.
+pub struct Ca {
+    /// Its own certificate and key.
+    pub pair: Pair,
+    issuer: Issuer<'static, KeyPair>,
+}
 
-    // 3. The doors.
-    let mut tls = params(names.provider_name, "localhost", now_unix_s, 1096);
-    tls.subject_alt_names = vec![
-        SanType::DnsName(Ia5String::try_from("localhost")?),
-        SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()),
-        SanType::IpAddress(std::net::Ipv6Addr::LOCALHOST.into()),
-    ];
-    tls.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let tls = certified(tls, &issuer)?;
-    Ok(Pki { ca: ca_pair, provider, tls })
+impl Ca {
+    /// Makes one, for ten years.
+    ///
+    /// # Errors
+    /// [`rcgen::Error`] of the crypto library.
+    pub fn new(organization: &str, now_unix_s: i64) -> Result<Self, rcgen::Error> {
+        let key = rsa()?;
+        let mut ca = params(organization, "Test CA", now_unix_s, 3652);
+        ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let pair = pair(&ca.self_signed(&key)?, &key);
+        Ok(Self { pair, issuer: Issuer::new(ca, key) })
+    }
+
+    /// Certifies a provider: spec 10.2 to the letter. No basicConstraints, one rfc822Name, no address in the subject.
+    ///
+    /// # Errors
+    /// [`rcgen::Error`] of the crypto library, or for names that are not ASCII.
+    pub fn provider(&self, names: Names<'_>, now_unix_s: i64) -> Result<Pair, rcgen::Error> {
+        let mut provider = params(names.provider_name, names.provider_name, now_unix_s, 1096);
+        provider.subject_alt_names = vec![SanType::Rfc822Name(Ia5String::try_from(names.address)?)];
+        provider.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
+        certified(provider, &self.issuer)
+    }
+
+    /// Certifies the TLS of a host, by names and addresses.
+    ///
+    /// # Errors
+    /// [`rcgen::Error`] of the crypto library, or for names that are not ASCII.
+    pub fn host(
+        &self,
+        organization: &str,
+        names: &[&str],
+        addresses: &[IpAddr],
+        now_unix_s: i64,
+    ) -> Result<Pair, rcgen::Error> {
+        let mut tls = params(organization, names.first().unwrap_or(&"localhost"), now_unix_s, 1096);
+        for name in names {
+            tls.subject_alt_names.push(SanType::DnsName(Ia5String::try_from(*name)?));
+        }
+        tls.subject_alt_names.extend(addresses.iter().map(|a| SanType::IpAddress(*a)));
+        tls.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        certified(tls, &self.issuer)
+    }
 }
 
 fn rsa() -> Result<KeyPair, rcgen::Error> {

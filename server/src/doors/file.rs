@@ -19,7 +19,7 @@ pub struct DoorsFile {
     pub doors: BTreeMap<String, Door>,
     /// The host name by which mail programs are to reach the doors.
     pub host: String,
-    /// PEM that signs TLS and mail in the demo.
+    /// PEM that signs the doors' TLS; in the demo mail too.
     pub ca: PathBuf,
     /// The provider index.
     pub index: PathBuf,
@@ -56,7 +56,10 @@ impl DoorsFile {
             (kind.name.to_owned(), Door { url, tls })
         };
         let doors = opened.iter().map(door).collect();
-        Self { doors, host: host.to_owned(), ca: folder.pki("ca.pem"), index: folder.index() }
+        // The doors of a provider with keys of its own may be certified by somebody else.
+        let tls_ca = Some(folder.pki("tls-ca.pem")).filter(|path| path.exists());
+        let ca = tls_ca.unwrap_or_else(|| folder.pki("ca.pem"));
+        Self { doors, host: host.to_owned(), ca, index: folder.index() }
     }
 }
 

@@ -68,8 +68,13 @@ impl Provider {
 
     /// The same with more options.
     pub fn start_with(data: &Path, options: &[&str]) -> Self {
+        Self::start_at(data, "127.0.0.1:0", options)
+    }
+
+    /// The same with its HTTPS door at this address.
+    pub fn start_at(data: &Path, listen: &str, options: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sigillo"))
-            .args(["up", "--json", "--listen", "127.0.0.1:0", "--data"])
+            .args(["up", "--json", "--listen", listen, "--data"])
             .arg(data)
             .args(options)
             .env("SIGILLO_LOG", "warn")

@@ -6,16 +6,20 @@ use bytes::Bytes;
 use mime::Rope;
 use smime::sha256;
 
-use crate::Document;
+use crate::{Document, Kind};
 
 mod body;
 mod head;
+mod report;
 #[cfg(test)]
 mod tests;
 
 /// Why a message cannot be composed. Always our own mistake or a damaged store, never a refusal.
 #[derive(Debug, thiserror::Error)]
 pub enum ComposeError {
+    /// A delivery status notification where something that is signed was asked for, or the other way round.
+    #[error("compose {0} this way")]
+    Unsigned(&'static str),
     /// This kind carries a message and none was given.
     #[error("compose {0} without its source message")]
     NoSource(&'static str),
@@ -60,11 +64,24 @@ impl Draft {
 /// # Errors
 /// [`ComposeError`] when the source is missing or is not what the document speaks of.
 pub fn compose(document: &Document, source: Option<&Bytes>) -> Result<Draft, ComposeError> {
+    if document.kind() == Kind::DeliveryStatus {
+        return Err(ComposeError::Unsigned(document.kind().name()));
+    }
     let material = body::Material::gather(document, source)?;
     let boundaries = Boundaries::new(&document.seed);
     let content = body::content(document, &material, &boundaries);
     let head = head::head(document, &material, &boundaries.signed);
     Ok(Draft { head, boundary: boundaries.signed, content, sha256: OnceLock::new() })
+}
+
+/// Composes a delivery status notification (RFC 3464, RFC 6522): finished, since nothing signs it. `source` is the
+/// message that was not delivered.
+///
+/// # Errors
+/// [`ComposeError`] when the document is of another kind, or the source is missing.
+pub fn report(document: &Document, source: Option<&Bytes>) -> Result<Rope, ComposeError> {
+    let source = source.ok_or(ComposeError::NoSource(document.kind().name()))?;
+    report::report(document, source, &Boundaries::new(&document.seed).mixed)
 }
 
 /// The delimiters of the three levels of multipart (spec 2.2): from the seed alone, all different. `=_` is in no

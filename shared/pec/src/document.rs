@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Address, Instant};
 
-/// Which of the twelve messages it is (spec 2.3).
+/// Which of the twelve messages it is (spec 2.3); or the one thing beside them that a provider writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -35,10 +35,13 @@ pub enum Kind {
     Delivery,
     /// M12, RFC 6109 §3.3.3
     NonDelivery,
+    /// A delivery status notification (RFC 3464) about ordinary mail: no PEC message, and not signed (spec 0.2 D13,
+    /// D14, D19).
+    DeliveryStatus,
 }
 
 impl Kind {
-    /// All twelve, in the order of spec 2.3.
+    /// All twelve of PEC, in the order of spec 2.3.
     pub const ALL: [Self; 12] = [
         Self::NonAcceptance,
         Self::NonAcceptanceVirus,
@@ -70,6 +73,7 @@ impl Kind {
             Self::NonDeliveryVirus => "non-delivery-virus",
             Self::Delivery => "delivery",
             Self::NonDelivery => "non-delivery",
+            Self::DeliveryStatus => "delivery-status",
         }
     }
 }
@@ -229,6 +233,24 @@ pub enum Matter {
         /// Italian description, e.g. `indirizzo non valido`.
         description: String,
     },
+    /// A delivery status notification. Source bytes: the message that it speaks of; its header is returned.
+    DeliveryStatus {
+        /// Who did not get it.
+        failures: Vec<FailedRecipient>,
+        /// When the message came to us.
+        arrived_at: Instant,
+    },
+}
+
+/// A recipient of whom a delivery status notification speaks (RFC 3464 §2.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedRecipient {
+    /// `Final-Recipient`
+    pub recipient: Address,
+    /// `Status`: the enhanced status, e.g. `5.7.1`.
+    pub code: String,
+    /// `Diagnostic-Code`: what another system answered; `None` when it is we who do not deliver.
+    pub answer: Option<String>,
 }
 
 /// All inputs of one generated message besides its source bytes.
@@ -268,6 +290,7 @@ impl Document {
             Matter::NonDeliveryVirus { .. } => Kind::NonDeliveryVirus,
             Matter::Delivery { .. } => Kind::Delivery,
             Matter::NonDelivery { .. } => Kind::NonDelivery,
+            Matter::DeliveryStatus { .. } => Kind::DeliveryStatus,
         }
     }
 }

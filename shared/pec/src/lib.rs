@@ -20,7 +20,7 @@ pub mod time;
 pub mod words;
 
 pub use address::{Address, Transaction};
-pub use compose::{ComposeError, Draft, compose};
+pub use compose::{ComposeError, Draft, compose, report};
 pub use document::{Document, Issuer, Kind, Letter, Recipient, RecipientKind};
 pub use index::Index;
 pub use time::Instant;

@@ -1,4 +1,5 @@
-//! The Italian bodies of generated messages (spec 2.4), in ISO-8859-1 (spec 0.2 D8).
+//! The Italian bodies of generated messages (spec 2.4), in ISO-8859-1 (spec 0.2 D8). What strangers get to read says it
+//! in English too.
 //!
 //! Nobody but people reads them: machines read daticert.xml (G10).
 
@@ -6,7 +7,8 @@ use std::borrow::Cow;
 
 use crate::{
     daticert::extended_error,
-    document::{Document, Matter, ReceiptForm},
+    document::{Document, FailedRecipient, Matter, ReceiptForm},
+    words::Reason,
 };
 
 mod latin1;
@@ -36,7 +38,8 @@ impl Readable {
             document,
         };
         let (title, mut lines) = words.body();
-        if !matches!(document.matter, Matter::AnomalyEnvelope { .. }) {
+        let speaks_of_a_letter = !document.letter.pec_id.is_empty();
+        if !matches!(document.matter, Matter::AnomalyEnvelope { .. }) && speaks_of_a_letter {
             lines.push(format!("Identificativo messaggio: {}", document.letter.pec_id));
         }
         let lines = lines.iter().map(|line| one_line(line)).collect();
@@ -98,6 +101,7 @@ impl Words<'_> {
             Matter::NonDeliveryVirus { recipient, .. } => self.non_delivery_virus(recipient.as_str()),
             Matter::Delivery { recipient, form_due, .. } => self.delivery(recipient.as_str(), *form_due),
             Matter::NonDelivery { recipient, .. } => self.non_delivery(recipient.as_str()),
+            Matter::DeliveryStatus { failures, .. } => self.delivery_status(failures),
         }
     }
 
@@ -230,6 +234,20 @@ impl Words<'_> {
         lines.push(format!("è stato rilevato un errore {}.", self.error));
         lines.push("Il messaggio è stato rifiutato dal sistema.".into());
         ("Avviso di mancata consegna", lines)
+    }
+
+    /// RFC 3464 §1: for who sent ordinary mail, and may know no Italian.
+    fn delivery_status(&self, failures: &[FailedRecipient]) -> Body {
+        let of = |f: &FailedRecipient| Reason::of(&f.code, f.answer.is_none());
+        let mut lines = self.from("il messaggio");
+        lines.push("non è stato consegnato ai seguenti destinatari:".into());
+        lines.extend(failures.iter().map(|f| format!("{} ({} - {})", f.recipient, f.code, of(f).italian)));
+        lines.push("Questa notifica non è un messaggio di posta certificata.".into());
+        lines.push(String::new());
+        lines.push("Your message was not delivered to the following recipients:".into());
+        lines.extend(failures.iter().map(|f| format!("{} ({} - {})", f.recipient, f.code, of(f).english)));
+        lines.push("This notification is not a certified mail message.".into());
+        ("Notifica di mancato recapito / Delivery status notification", lines)
     }
 
     /// When, what and from whom.

@@ -54,13 +54,13 @@ pub const TIMEOUT_LAST_ERROR: &str =
 /// The words of one kind of message (one row of spec 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KindWords {
-    /// [`header::RECEIPT`] or [`header::TRANSPORT`].
+    /// [`header::RECEIPT`] or [`header::TRANSPORT`]; what is no PEC message has another.
     pub field: &'static str,
     /// The value of `field`.
     pub value: &'static str,
     /// What stands before the original's subject, with its trailing colon and space.
     pub subject_prefix: &'static str,
-    /// `postacert/@tipo`; `None` for the anomaly envelope, which has no certification data.
+    /// `postacert/@tipo`; `None` for what has no certification data.
     pub certification: Option<&'static str>,
     /// `postacert/@errore`; a non-delivery notice says its own ([`DeliveryError::wire`]).
     pub error: &'static str,
@@ -99,6 +99,12 @@ impl Kind {
             }
             Self::Delivery => receipt("avvenuta-consegna", "CONSEGNA: ", NO_ERROR),
             Self::NonDelivery => receipt("errore-consegna", "AVVISO DI MANCATA CONSEGNA: ", OTHER_ERROR),
+            // RFC 3834 §5
+            Self::DeliveryStatus => KindWords {
+                field: "Auto-Submitted",
+                certification: None,
+                ..receipt("auto-replied", "NOTIFICA DI MANCATO RECAPITO: ", OTHER_ERROR)
+            },
         }
     }
 
@@ -184,6 +190,36 @@ impl DeliveryError {
             Self::NoDomain => "no-dominio",
             Self::Other => OTHER_ERROR,
         }
+    }
+}
+
+/// How people are told why something was not delivered: Italian and English.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// In `errore-esteso` (spec 12) and in texts.
+    pub italian: &'static str,
+    /// Beside it, where strangers read.
+    pub english: &'static str,
+}
+
+impl Reason {
+    /// Of an enhanced status (RFC 3463, spec 0.2 D19). `is_ours`: it is our system that does not deliver.
+    #[must_use]
+    pub fn of(code: &str, is_ours: bool) -> Self {
+        let (italian, english) = match code {
+            "5.1.1" => ("indirizzo non valido", "no such mailbox"),
+            "5.1.2" | "5.1.10" | "5.4.4" => {
+                ("dominio inesistente o non raggiungibile", "no such domain, or it takes no mail")
+            }
+            "5.2.1" => ("casella disabilitata", "mailbox disabled"),
+            "5.2.2" => ("casella piena", "mailbox full"),
+            "5.4.7" => ("tempo massimo di consegna superato", "not delivered in time"),
+            "5.7.1" if is_ours => {
+                ("la casella non accetta posta ordinaria", "the mailbox takes certified mail only")
+            }
+            _ => ("messaggio rifiutato dal sistema di destinazione", "refused by the receiving system"),
+        };
+        Self { italian, english }
     }
 }
 

@@ -35,6 +35,13 @@ pub(crate) enum Addressee {
         /// RCPT TO.
         address: Address,
     },
+    /// A reverse path, told with a null one that something was not delivered: nobody answers to that (RFC 5321 §4.5.5).
+    ReversePath {
+        /// Where it is.
+        destination: Destination,
+        /// RCPT TO.
+        address: Address,
+    },
     /// Our own service mailbox: what is to be recorded instead of sent.
     Ourselves(Next),
     /// Nobody that can be reached: it is issued and logged all the same.
@@ -123,6 +130,14 @@ impl Desk {
                 };
                 (BlobKey::outbound(name), next)
             }
+            Addressee::ReversePath { destination, address } => {
+                let next = Next::Send {
+                    reverse_path: None,
+                    parcels: vec![Parcel { destination, recipients: vec![address] }],
+                    give_up_at: self.at.plus_s(GIVE_UP_AFTER_S),
+                };
+                (BlobKey::outbound(name), next)
+            }
             Addressee::Ourselves(next) => (BlobKey::service(name), next),
             Addressee::Nobody => (BlobKey::outbound(name), Next::Nothing),
         }
@@ -160,6 +175,7 @@ pub(crate) fn about(act: &ActRow) -> About {
         | Matter::NonDeliveryVirus { recipient, .. }
         | Matter::Delivery { recipient, .. }
         | Matter::NonDelivery { recipient, .. } => about.of([recipient]),
+        Matter::DeliveryStatus { failures, .. } => about.of(failures.iter().map(|f| &f.recipient)),
         Matter::NonAcceptance { .. }
         | Matter::NonAcceptanceVirus { .. }
         | Matter::Acceptance

@@ -4,23 +4,28 @@
 use std::collections::HashMap;
 
 use pec::{
-    Address, Instant, Kind, RecipientKind,
-    document::{DeliveryError, Matter},
+    Address, Instant, Kind, Letter, RecipientKind,
+    document::{DeliveryError, FailedRecipient, Matter},
+    words::Reason,
 };
 
 use crate::{
     Job, Rim, StageError,
-    acts::{self, Desk},
+    acts::{self, Addressee, Desk, Order},
     ids::{Side, blob_name},
+    lay,
     log::{About, Event, LogEntry},
     origin,
     ports::{Debt, Destination, Errand, Relayed, RowKey},
     rim::{Draft, Found},
-    rows::{DispatchRow, OriginHead, OriginRecipient, Outcome},
+    rows::{ActRow, DispatchRow, OriginHead, OriginRecipient, Outcome},
 };
 
 /// Minutes to wait after each try; the last one repeats.
 const BACKOFF_MINUTES: [i64; 5] = [1, 5, 15, 30, 60];
+
+/// Seconds to wait where a destination has no place for another transaction.
+const BUSY_S: i64 = 10;
 
 /// How often what came back is written anew when another commit was faster.
 const RACES_MAX: usize = 5;
@@ -32,6 +37,9 @@ const SETTLED_MAX: usize = 25;
 /// expired).
 const EXPIRED: &str = "5.4.7";
 
+/// The enhanced status of a domain that is not there (RFC 3463 §3.2: bad destination system).
+const NO_DOMAIN: &str = "5.1.2";
+
 /// Characters of an answer that are kept.
 const ANSWER_CHARS_MAX: usize = 300;
 
@@ -40,22 +48,28 @@ const ANSWER_CHARS_MAX: usize = 300;
 /// # Errors
 /// [`StageError`]; the debt stays.
 pub async fn dispatch(rim: &Rim, row: &RowKey) -> Result<(), StageError> {
-    // 1. What is owed, and whether it is time: a hint can come twice.
-    let now = rim.now();
-    let Some(found) = open(rim, row).await?.filter(|f| f.debt.as_ref().is_none_or(|d| d.owed_since <= now))
-    else {
-        return Ok(());
+    // 1. What is owed, and whether it is time: a hint can come twice, and a start hints what is not due yet.
+    let Some(found) = open(rim, row).await? else { return Ok(()) };
+    if let Some(next) = found.value.next_attempt.filter(|next| *next > rim.now()) {
+        return put_off(rim, row, &found, next).await;
+    }
+
+    // 2. A place among the transactions with this destination, before anything large is read. None: soon again,
+    //    which is no try.
+    let Some(place) = rim.carrier.place(&found.value.destination).await else {
+        return put_off(rim, row, &found, rim.now().plus_s(BUSY_S)).await;
     };
 
-    // 2. Who is settled meanwhile is not served any more: after the last notice there is no later attempt (spec 0.2
+    // 3. Who is settled meanwhile is not served any more: after the last notice there is no later attempt (spec 0.2
     //    D18), and who has certified something about the message has it, whatever was answered to us.
+    let now = rim.now();
     let owed = owed(&found.value);
     let mut came_back = settled(rim, &found.value, &owed).await?;
     let in_time = !(ends_with_last_notice(&found.value) && now >= found.value.give_up_at);
     let open = owed.into_iter().filter(|a| in_time && !came_back.contains_key(&a.key()));
     let recipients: Vec<Address> = open.collect();
 
-    // 3. One transaction. Power fails after it: it is made again, and the receiver knows the duplicate.
+    // 4. One transaction. Power fails after it: it is made again, and the receiver knows the duplicate.
     if !recipients.is_empty() {
         let errand = Errand {
             destination: found.value.destination.clone(),
@@ -68,8 +82,9 @@ pub async fn dispatch(rim: &Rim, row: &RowKey) -> Result<(), StageError> {
         let outcomes = outcomes.into_iter().chain(std::iter::repeat(lost));
         came_back.extend(recipients.iter().zip(outcomes).map(|(a, outcome)| (a.key(), bounded(outcome))));
     }
+    drop(place);
 
-    // 4. What came back is a fact: it is written, whoever else writes this row.
+    // 5. What came back is a fact: it is written, whoever else writes this row.
     let mut found = found;
     for _ in 0..RACES_MAX {
         match record(rim, found, &came_back, now).await {
@@ -99,6 +114,20 @@ async fn open(rim: &Rim, row: &RowKey) -> Result<Option<Found<DispatchRow>>, Sta
     let found = rim.read::<DispatchRow>(row).await?;
     let found = found.ok_or_else(|| StageError::Damaged(format!("{}: no such row", row.sk)))?;
     Ok((!found.value.done && found.debt.is_some()).then_some(found))
+}
+
+/// Moves the hint of a debt that is not paid now.
+async fn put_off(
+    rim: &Rim,
+    row: &RowKey,
+    found: &Found<DispatchRow>,
+    until: Instant,
+) -> Result<(), StageError> {
+    if let Some(debt) = found.debt.as_ref().filter(|debt| debt.due != until) {
+        // Whoever moved it first, or wrote the row, has put it where it belongs.
+        rim.facts.postpone(row, found.version, debt.due, until).await?;
+    }
+    Ok(())
 }
 
 fn owed(row: &DispatchRow) -> Vec<Address> {
@@ -216,7 +245,11 @@ async fn record(
             tracing::error!(kind = row.act.kind.name(), "a receipt or notice could not be handed over");
         }
     }
-    let debt = (!row.done).then(|| Debt::later(Job::Dispatch { dispatch: row_key(row) }, next_try(row, now)));
+    // Owed since it was owed first: an hour of tries is an alarm, however many there were (`watch`).
+    let owed_since = found.debt.as_ref().map_or(now, |debt| debt.owed_since);
+    row.next_attempt = (!row.done).then(|| next_try(row, now));
+    let job = || Job::Dispatch { dispatch: row_key(row) };
+    let debt = row.next_attempt.map(|due| Debt::again(job(), owed_since, due));
     draft.replace(found.version, &found.value, debt)?;
     rim.commit(draft).await
 }
@@ -264,22 +297,55 @@ async fn settle(
         return Err(StageError::Damaged(format!("{pec_id}: recipients without a head")));
     };
     let desk = Desk::open(rim, &head.environment, now).await?;
-    let early = open.len().saturating_sub(SETTLED_MAX);
-    let mut before = Draft::new();
-    let mut failed = Vec::new();
-    for (n, (mut found, refusal)) in open.into_iter().enumerate() {
-        let target = if n < early { &mut before } else { &mut *draft };
-        settle_one(rim, target, &desk, &head, &mut found, refusal)?;
-        failed.push(found.value.recipient.address);
-        if before.items() >= 3 * SETTLED_MAX {
-            rim.commit(std::mem::take(&mut before)).await?;
+    tracing::debug!(row = %row_name(row), recipients = open.len(), "recipients are settled by relaying");
+    // A notice holds the letter with all its recipients.
+    let notice_bytes = 2_000 + 150 * head.letter.recipients.len();
+    let at_once = (lay::ROOM_BYTES / notice_bytes).clamp(1, SETTLED_MAX);
+    let mut open = open.into_iter();
+    loop {
+        let is_last = open.len() <= at_once;
+        let mut before = Draft::new();
+        let target = if is_last { &mut *draft } else { &mut before };
+        let mut failures = Vec::new();
+        for (mut found, refusal) in open.by_ref().take(at_once) {
+            failures.extend(settle_one(rim, target, &desk, &head, &mut found, refusal)?);
         }
-    }
-    if before.items() > 0 {
+        // Who wrote to ordinary mail learns of it in the commit that settles it: once for each recipient.
+        if !failures.is_empty()
+            && let Some(act) = status(rim, &desk, &head, row, failures)
+        {
+            target.insert(&act, Some(acts::owed(&act)))?;
+        }
+        if is_last {
+            return Ok(());
+        }
         rim.commit(before).await?;
     }
-    tracing::debug!(row = %row_name(row), recipients = failed.len(), "recipients were settled by relaying");
-    Ok(())
+}
+
+/// The delivery status notification to a sender of ours about ordinary recipients (spec 0.2 D19): it comes in at our
+/// own incoming point with a null reverse path, and reaches the mailbox inside an anomaly envelope, as a report of
+/// another system would.
+fn status(
+    rim: &Rim,
+    desk: &Desk,
+    head: &OriginHead,
+    row: &DispatchRow,
+    failures: Vec<FailedRecipient>,
+) -> Option<ActRow> {
+    let address = Address::parse(&head.letter.sender).ok()?;
+    let keys: Vec<Address> = failures.iter().map(|f| f.recipient.clone()).collect();
+    let order = Order {
+        partition: row.act.partition.clone(),
+        discriminator: disc(row, &keys),
+        to: head.letter.sender.clone(),
+        letter: Letter { recipients: Vec::new(), ..head.letter.clone() },
+        matter: Matter::DeliveryStatus { failures, arrived_at: head.accepted_at },
+        source: Some(row.blob.clone()),
+        addressee: Addressee::ReversePath { destination: Destination::Own, address },
+        sending_provider: desk.environment.provider_name.clone(),
+    };
+    Some(desk.act(rim, order))
 }
 
 /// Whether this outcome ends the tracking of a recipient.
@@ -291,6 +357,7 @@ fn settles(row: &OriginRecipient, refusal: Option<&Relayed>) -> bool {
     }
 }
 
+/// Settles one; answers what a delivery status notification says of an ordinary one that failed.
 fn settle_one(
     rim: &Rim,
     draft: &mut Draft,
@@ -298,13 +365,13 @@ fn settle_one(
     head: &OriginHead,
     found: &mut Found<OriginRecipient>,
     refusal: Option<&Relayed>,
-) -> Result<(), StageError> {
+) -> Result<Option<FailedRecipient>, StageError> {
     let outcome = if refusal.is_some() { Outcome::Failed } else { Outcome::Relayed };
     if !origin::settle(draft, found, outcome, desk.at)? {
-        return Ok(());
+        return Ok(None);
     }
     let recipient = &found.value.recipient.address;
-    let Some(Relayed::Refused { code, answer, no_domain }) = refusal else { return Ok(()) };
+    let Some(Relayed::Refused { code, answer, no_domain }) = refusal else { return Ok(None) };
     let provider = &desk.environment.provider_name;
     let about = About::letter(&head.letter, provider, provider).of([recipient]);
     let entry =
@@ -314,7 +381,8 @@ fn settle_one(
             .with("answer", answer.clone());
     if found.value.recipient.kind == RecipientKind::Ordinary {
         draft.append(entry);
-        return Ok(());
+        let answer = (!no_domain).then(|| answer.clone());
+        return Ok(Some(FailedRecipient { recipient: recipient.clone(), code: code.clone(), answer }));
     }
     let (error, description) = said(code, *no_domain);
     let matter = Matter::NonDelivery {
@@ -326,20 +394,16 @@ fn settle_one(
     let notice = origin::notice(rim, desk, head, matter, recipient);
     draft.append(entry.message(&notice.document.message_id));
     draft.insert(&notice, Some(acts::owed(&notice)))?;
-    Ok(())
+    Ok(None)
 }
 
 /// How a notice says why the other side refused (spec 0.2 D19).
 fn said(code: &str, no_domain: bool) -> (DeliveryError, &'static str) {
     if no_domain {
-        return (DeliveryError::NoDomain, "dominio inesistente o non raggiungibile");
+        return (DeliveryError::NoDomain, Reason::of(NO_DOMAIN, false).italian);
     }
-    match code {
-        "5.1.1" => (DeliveryError::NoRecipient, "indirizzo non valido"),
-        "5.2.1" => (DeliveryError::Other, "casella disabilitata"),
-        "5.2.2" => (DeliveryError::Other, "casella piena"),
-        _ => (DeliveryError::Other, "messaggio rifiutato dal sistema di destinazione"),
-    }
+    let error = if code == "5.1.1" { DeliveryError::NoRecipient } else { DeliveryError::Other };
+    (error, Reason::of(code, false).italian)
 }
 
 fn side(row: &DispatchRow) -> Side {

@@ -112,6 +112,7 @@ pub async fn submit(rim: &Rim, submission: Submission) -> Result<SpoolId, DoorEr
         at,
         via,
         tls,
+        is_unanswerable: false,
     };
     put(rim, &ticket, original::admit(&submission.raw, &trace)).await?;
 
@@ -125,6 +126,19 @@ pub async fn submit(rim: &Rim, submission: Submission) -> Result<SpoolId, DoorEr
 /// # Errors
 /// [`DoorError`]; after [`DoorError::Stage`] the message may have been taken or not.
 pub async fn receive(rim: &Rim, arrival: Arrival) -> Result<SpoolId, DoorError> {
+    take(rim, arrival, false).await
+}
+
+/// The same for a message whose reverse path nobody vouches for, and that could not be refused where it came in: no
+/// delivery status notification will go there (spec 0.2 D13, behind SES).
+///
+/// # Errors
+/// As [`receive`].
+pub async fn receive_unanswerable(rim: &Rim, arrival: Arrival) -> Result<SpoolId, DoorError> {
+    take(rim, arrival, true).await
+}
+
+async fn take(rim: &Rim, arrival: Arrival, is_unanswerable: bool) -> Result<SpoolId, DoorError> {
     let raw_bytes = bounded(rim, &arrival.raw, &arrival.transaction)?;
     if arrival.transaction.forward_paths.is_empty() {
         return Err(DoorError::NoRecipient);
@@ -140,6 +154,7 @@ pub async fn receive(rim: &Rim, arrival: Arrival) -> Result<SpoolId, DoorError> 
         at,
         via: arrival.channel.via,
         tls: arrival.channel.tls,
+        is_unanswerable,
     };
     put(rim, &ticket, Rope::from(arrival.raw)).await?;
     hint(rim, Job::Receive { spool: spool.clone() }).await;

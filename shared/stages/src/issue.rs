@@ -1,6 +1,8 @@
 //! Steps (b) and (c) of every act (design §4): from a row that owes a signed document to stored bytes and what they
 //! owe next. Whoever runs it, however often and at the same time: one byte string leaves the building.
 
+use bytes::Bytes;
+use mime::Rope;
 use pec::{Kind, document::Matter};
 
 use crate::{
@@ -65,6 +67,7 @@ pub(crate) fn onward(act: &ActRow, issued: &IssuedBytes) -> Option<Onward> {
                 reverse_path: reverse_path.clone(),
                 recipients: parcel.recipients.iter().map(|r| (r.clone(), None)).collect(),
                 attempts: 0,
+                next_attempt: None,
                 give_up_at: *give_up_at,
                 done: false,
                 about: acts::about(act).of::<&str>([]),
@@ -105,11 +108,7 @@ async fn store(rim: &Rim, act: &ActRow) -> Result<IssuedBytes, StageError> {
         Some(key) => Some(rim.blob(key).await?),
         None => None,
     };
-    let draft = pec::compose(&act.document, source.as_ref())?;
-    let identity = rim.signer.identity(&act.certificate)?;
-    let pending = identity.prepare(draft.content_sha256(), act.document.at.unix_s())?;
-    let signature = rim.signer.sign(&act.certificate, pending.digest()).await?;
-    let message = draft.seal(&pending.assemble(&signature)?);
+    let message = compose(rim, act, source.as_ref()).await?;
     let composed = IssuedBytes {
         sha256: hex::encode(smime::sha256(message.chunks())),
         size_bytes: message.len() as u64,
@@ -121,6 +120,18 @@ async fn store(rim: &Rim, act: &ActRow) -> Result<IssuedBytes, StageError> {
             Ok(IssuedBytes { sha256: hex::encode(smime::sha256([&stored])), size_bytes: stored.len() as u64 })
         }
     }
+}
+
+/// The message, signed but for what is no PEC message.
+async fn compose(rim: &Rim, act: &ActRow, source: Option<&Bytes>) -> Result<Rope, StageError> {
+    if act.key.kind == Kind::DeliveryStatus {
+        return Ok(pec::report(&act.document, source)?);
+    }
+    let draft = pec::compose(&act.document, source)?;
+    let identity = rim.signer.identity(&act.certificate)?;
+    let pending = identity.prepare(draft.content_sha256(), act.document.at.unix_s())?;
+    let signature = rim.signer.sign(&act.certificate, pending.digest()).await?;
+    Ok(draft.seal(&pending.assemble(&signature)?))
 }
 
 async fn finish(rim: &Rim, mut found: Found<ActRow>, issued: &IssuedBytes) -> Result<(), StageError> {
@@ -175,8 +186,9 @@ fn entry(act: &ActRow, issued: &IssuedBytes) -> LogEntry {
     let entry = LogEntry::new(acts::about(act), acts::side(act), Event::Issued, disc, act.document.at)
         .message(&act.document.message_id)
         .digest(issued.sha256.clone())
-        .with("kind", act.key.kind.name())
-        .with("certificate", act.certificate.to_string());
+        .with("kind", act.key.kind.name());
+    let is_signed = act.key.kind != Kind::DeliveryStatus;
+    let entry = if is_signed { entry.with("certificate", act.certificate.to_string()) } else { entry };
     match &act.document.matter {
         Matter::NonDelivery { code, .. } => entry.with("code", code.clone()),
         Matter::NonAcceptanceVirus { virus }

@@ -72,6 +72,18 @@ impl Debt {
     pub const fn later(job: Job, due: Instant) -> Self {
         Self { job, owed_since: due, due }
     }
+
+    /// Owed since then, and not paid by a try: `watch` sends the hint for the next one when it is due.
+    #[must_use]
+    pub const fn again(job: Job, owed_since: Instant, due: Instant) -> Self {
+        Self { job, owed_since, due }
+    }
+
+    /// Whether it was made by [`Debt::now`] and not touched since: its hint goes out with the commit.
+    #[must_use]
+    pub fn is_for_now(&self) -> bool {
+        self.due == self.owed_since.plus_s(Self::OVERDUE_S)
+    }
 }
 
 /// A second way to find rows: one sparse index per table.
@@ -384,9 +396,33 @@ pub enum Relayed {
     },
 }
 
+/// A place among the transactions that run with one destination at the same time. Dropping it gives it back.
+#[derive(Default)]
+pub struct Place(Option<Box<dyn std::any::Any + Send>>);
+
+impl Place {
+    /// Holds something until it is dropped.
+    #[must_use]
+    pub fn holding(permit: impl std::any::Any + Send) -> Self {
+        Self(Some(Box::new(permit)))
+    }
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Place").field(&self.0.is_some()).finish()
+    }
+}
+
 /// The SMTP client. Never fails as a whole: what did not work is `Later` for every recipient.
 #[async_trait]
 pub trait Carrier: Send + Sync {
+    /// Waits a little for a place at a destination, which takes so many transactions at the same time; `None` where
+    /// too many others wait. A carrier without limits has a place for everybody.
+    async fn place(&self, _destination: &Destination) -> Option<Place> {
+        Some(Place::default())
+    }
+
     /// Makes the transaction; one outcome for each recipient, in their order.
     async fn carry(&self, errand: Errand) -> Vec<Relayed>;
 }

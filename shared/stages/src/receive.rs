@@ -22,6 +22,7 @@ mod classify;
 mod envelope;
 mod ordinary;
 mod receipt;
+mod status;
 
 pub use classify::{Classified, classify};
 
@@ -48,6 +49,7 @@ pub async fn receive(rim: &Rim, spool: &SpoolId) -> Result<(), StageError> {
         at: rim.now(),
         via: ticket.via,
         tls: ticket.tls,
+        is_answerable: !ticket.is_unanswerable,
         from: Source::Spool(spool.clone()),
     };
     // 3. D16: what comes in clear is handled, and looked at.
@@ -81,6 +83,7 @@ pub async fn receive_own(rim: &Rim, dispatch: &RowKey) -> Result<(), StageError>
         at,
         via: "own".to_owned(),
         tls: "in-process".to_owned(),
+        is_answerable: true,
         from: Source::Own(Box::new(found)),
     };
     incoming.handle(rim).await
@@ -106,6 +109,8 @@ struct Incoming {
     at: Instant,
     via: String,
     tls: String,
+    /// Whether the reverse path may be told that it was not delivered.
+    is_answerable: bool,
     from: Source,
 }
 

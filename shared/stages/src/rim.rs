@@ -166,7 +166,7 @@ impl Draft {
 
     fn row<T: Body>(&mut self, body: &T, debt: Option<Debt>) -> Result<Row, FactsError> {
         let text = serde_json::to_string(body).map_err(|e| FactsError::Damaged(e.to_string()))?;
-        if let Some(debt) = debt.as_ref().filter(|d| d.due != d.owed_since) {
+        if let Some(debt) = debt.as_ref().filter(|d| d.is_for_now()) {
             self.hints.push(debt.job.clone());
         }
         Ok(Row { key: body.key(), body: text, debt, lookup: body.lookup() })

@@ -38,6 +38,10 @@ pub struct Ticket {
     pub via: String,
     /// TLS version, or `none`; for the log.
     pub tls: String,
+    /// Nobody knows whether the reverse path is the sender's, and nothing was answered to whoever it was: no delivery
+    /// status notification goes there (spec 0.2 D13, behind SES).
+    #[serde(default)]
+    pub is_unanswerable: bool,
 }
 
 /// What became of a spool entry: written by accept's or receive's commit.
@@ -204,7 +208,7 @@ impl Body for DestinationHead {
 pub struct ActKey {
     /// Side and cause.
     pub partition: Partition,
-    /// Which of the twelve.
+    /// Which of the twelve, or a delivery status notification.
     pub kind: Kind,
     /// Recipient or transaction; empty where the kind occurs once.
     pub discriminator: String,
@@ -425,6 +429,9 @@ pub struct DispatchRow {
     pub recipients: Vec<(Address, Option<Relayed>)>,
     /// Tries so far.
     pub attempts: u32,
+    /// Not before then: a hint can come twice.
+    #[serde(default)]
+    pub next_attempt: Option<Instant>,
     /// When to stop trying.
     pub give_up_at: Instant,
     /// Nothing is owed any more.

@@ -4,6 +4,7 @@
 
 mod mime;
 mod smtp;
+mod smtp_client;
 
 /// A function that must not panic, whatever it is given.
 pub type Target = fn(&[u8]);
@@ -12,7 +13,8 @@ pub type Target = fn(&[u8]);
 pub const VARIABLE: &str = "SIGILLO_FUZZ_TARGET";
 
 /// All targets by name, which is also the name of their folder of seeds.
-pub const TARGETS: [(&str, Target); 2] = [("mime-entity", mime::entity), ("smtp-server", smtp::server)];
+pub const TARGETS: [(&str, Target); 3] =
+    [("mime-entity", mime::entity), ("smtp-client", smtp_client::client), ("smtp-server", smtp::server)];
 
 /// The target of this name.
 #[must_use]

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bytes::Bytes;
-use pec::{Document, Instant, Kind};
+use pec::{Document, Instant, Kind, document::Matter};
 use serde::de::DeserializeOwned;
 use stages::{
     BlobKey,
     ids::{Door, sha256_hex},
     log::{Event, LogEntry},
     ports::{Destination, StoredRow},
-    rows::{ActRow, DestinationHead, FilingRow, Next, OriginHead, OriginRecipient, SpoolRow, Ticket},
+    rows::{
+        ActRow, DestinationHead, DispatchRow, FilingRow, Next, OriginHead, OriginRecipient, SpoolRow, Ticket,
+    },
 };
 
 use super::World;
@@ -51,6 +53,7 @@ pub struct Evidence {
     pub blobs: BTreeMap<BlobKey, Bytes>,
     /// What others took: destination, recipients, SHA-256 of the message.
     pub sent: Vec<(Destination, Vec<String>, String)>,
+    dispatches: Vec<DispatchRow>,
     destinations: Vec<DestinationHead>,
     spools: Vec<SpoolRow>,
 }
@@ -109,6 +112,7 @@ impl Evidence {
             recipients: bodies(&rows, "origin#", "rcpt#"),
             acts: bodies(&rows, "", "act#"),
             filings: bodies(&rows, "", "file#"),
+            dispatches: bodies(&rows, "", "send#"),
             destinations: bodies(&rows, "destination#", "head"),
             spools: bodies(&rows, "spool#", "spool"),
             mailboxes: super::mailboxes::read(world),
@@ -315,7 +319,29 @@ impl Evidence {
             names.push((blob[..32].to_owned(), name.clone()));
             names.push((format!("{name}{}", &blob[32..]), name));
         }
+        names.splice(0..0, self.dispatch_names());
         names.extend(self.incoming_names());
+        names
+    }
+
+    /// Dispatch rows are named after their acts: what our own incoming point gets, and what the log says of relaying.
+    fn dispatch_names(&self) -> Vec<(String, String)> {
+        let mut names = Vec::new();
+        for row in &self.dispatches {
+            let key = DispatchRow::key_of(&row.act, &row.destination);
+            let hash = |text: String| sha256_hex(text.as_bytes());
+            let (row_hash, act) = (hash(format!("{}\0{}", key.pk, key.sk)), row.act.blob_name());
+            let name = format!("[{act} to {:?}]", row.destination);
+            for entry in self.log.iter().filter(|e| !e.recipients.is_empty()) {
+                let recipients = entry.recipients.join("\n").to_lowercase();
+                if entry.discriminator == hash(format!("{row_hash}\0{recipients}")) {
+                    names.push((entry.discriminator.clone(), format!("{name} for {recipients}")));
+                }
+            }
+            names.push((row_hash, name));
+        }
+        // Before the acts' names, which are in these.
+        names.sort();
         names
     }
 
@@ -342,7 +368,10 @@ fn never() -> Instant {
 
 /// An act without instants and seed: the same letter at another time.
 fn act_outline(act: &ActRow) -> String {
-    let document = Document { at: never(), seed: String::new(), ..act.document.clone() };
+    let mut document = Document { at: never(), seed: String::new(), ..act.document.clone() };
+    if let Matter::DeliveryStatus { arrived_at, .. } = &mut document.matter {
+        *arrived_at = never();
+    }
     let mut next = act.next.clone();
     if let Next::Send { give_up_at, .. } = &mut next {
         *give_up_at = never();

@@ -14,14 +14,23 @@ pub enum Event {
         source: String,
         /// RCPT TO, those that the rule matched.
         recipients: Vec<String>,
-        /// What SES's scanner said: `PASS`, `FAIL`, `GRAY`, `PROCESSING_FAILED`, `DISABLED`.
-        virus: String,
+        /// What SES said of it.
+        verdicts: Verdicts,
     },
     /// An object was stored; whose it is, its key tells.
     Stored {
         /// Where it lies.
         place: Place,
     },
+}
+
+/// What SES says of a message: `PASS`, `FAIL`, `GRAY`, `PROCESSING_FAILED`, `DISABLED`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdicts {
+    /// Its scanner.
+    pub virus: String,
+    /// DMARC (RFC 7489): whether From's domain vouches for it.
+    pub dmarc: String,
 }
 
 /// Where a message lies.
@@ -75,10 +84,14 @@ fn arrived(receipt: Receipt, mail: Mail) -> Result<Event, EventError> {
             place: Place { bucket, key },
             source: mail.source,
             recipients: receipt.recipients,
-            virus: receipt.virus.map_or_else(|| "DISABLED".to_owned(), |verdict| verdict.status),
+            verdicts: Verdicts { virus: verdict(receipt.virus), dmarc: verdict(receipt.dmarc) },
         }),
         _ => Err(EventError::Unknown),
     }
+}
+
+fn verdict(verdict: Option<Verdict>) -> String {
+    verdict.map_or_else(|| "DISABLED".to_owned(), |verdict| verdict.status)
 }
 
 fn stored(record: Record) -> Option<Result<Event, EventError>> {
@@ -128,6 +141,8 @@ struct Receipt {
     recipients: Vec<String>,
     #[serde(rename = "virusVerdict")]
     virus: Option<Verdict>,
+    #[serde(rename = "dmarcVerdict")]
+    dmarc: Option<Verdict>,
     action: Action,
 }
 
@@ -188,7 +203,7 @@ mod tests {
                 "timestamp": "2026-03-02T08:00:00.000Z", "processingTimeMillis": 222,
                 "recipients": ["destinatario@pec.beta.example"],
                 "spamVerdict": { "status": "PASS" }, "virusVerdict": { "status": "FAIL" },
-                "dmarcPolicy": "reject",
+                "dmarcVerdict": { "status": "GRAY" }, "dmarcPolicy": "reject",
                 "action": { "type": "S3", "topicArn": "arn:aws:sns:eu-south-1:111122223333:incoming",
                     "bucketName": "data", "objectKeyPrefix": "ses/incoming/", "objectKey": "ses/incoming/o3vrnil0e2ic" }
             },
@@ -217,7 +232,7 @@ mod tests {
             place: place("ses/incoming/o3vrnil0e2ic"),
             source: "mittente@alfa.example".to_owned(),
             recipients: vec!["destinatario@pec.beta.example".to_owned()],
-            virus: "FAIL".to_owned(),
+            verdicts: Verdicts { virus: "FAIL".to_owned(), dmarc: "GRAY".to_owned() },
         }];
         let by_sns =
             json!({ "Type": "Notification", "TopicArn": "arn:x", "Message": received().to_string() });

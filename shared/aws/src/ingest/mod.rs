@@ -23,7 +23,7 @@ use stages::{
     rows::Ticket,
 };
 
-use self::event::{Event, Place};
+use self::event::{Event, Place, Verdicts};
 use crate::{S3Blobs, config::Config};
 
 /// Makes spool entries from events.
@@ -76,8 +76,8 @@ impl Ingest {
     pub async fn take(&self, events: Vec<Event>) -> Result<(), IngestError> {
         for event in events {
             match event {
-                Event::Arrived { place, source, recipients, virus } => {
-                    self.arrived(&place, &source, &recipients, &virus).await?;
+                Event::Arrived { place, source, recipients, verdicts } => {
+                    self.arrived(&place, &source, &recipients, &verdicts).await?;
                 }
                 Event::Stored { place } => self.stored(&place).await?,
             }
@@ -91,7 +91,7 @@ impl Ingest {
         place: &Place,
         source: &str,
         recipients: &[String],
-        virus: &str,
+        verdicts: &Verdicts,
     ) -> Result<(), IngestError> {
         if !place.key.starts_with(&self.incoming_prefix) {
             return Err(IngestError::Elsewhere);
@@ -102,10 +102,19 @@ impl Ingest {
         let channel = Channel {
             by: String::new(), // no trace is written into what comes from outside
             with: String::new(),
-            via: format!("ses, virus verdict {}", word(virus)),
+            via: format!(
+                "ses, virus verdict {}, dmarc verdict {}",
+                word(&verdicts.virus),
+                word(&verdicts.dmarc)
+            ),
             tls: "unknown".to_owned(),
         };
-        settle(door::receive(&cause.rim(&self.rim), Arrival { transaction, raw, channel }).await)?;
+        let (rim, arrival) = (cause.rim(&self.rim), Arrival { transaction, raw, channel });
+        // D13: SES has taken it already; only a reverse path that DMARC vouches for is told what was not delivered.
+        settle(match verdicts.dmarc.as_str() {
+            "PASS" => door::receive(&rim, arrival).await,
+            _ => door::receive_unanswerable(&rim, arrival).await,
+        })?;
         cause.hinted()
     }
 
@@ -184,6 +193,7 @@ async fn spool_unowned(rim: &Rim, mut transaction: Transaction, raw: &Bytes) -> 
         at,
         via,
         tls,
+        is_unanswerable: false,
     };
     let json = serde_json::to_vec(&ticket).map_err(|e| StageError::Damaged(format!("a ticket: {e}")))?;
     rim.blobs

@@ -150,14 +150,14 @@ fn readable(document: &Document, sender: &str, boundary: &str) -> Vec<u8> {
     [multipart("alternative", boundary, ""), delimiter.clone(), plain, delimiter, html, end].concat()
 }
 
-fn text_part(media: &str, latin1: &[u8]) -> Vec<u8> {
+pub(super) fn text_part(media: &str, latin1: &[u8]) -> Vec<u8> {
     let head = part_head(&format!("{media}; charset=\"iso-8859-1\""), "quoted-printable");
     let mut part = format!("{head}Content-Disposition: inline\r\n\r\n").into_bytes();
     part.extend(encode::quoted_printable(latin1));
     part
 }
 
-fn part_head(media: &str, encoding: &str) -> String {
+pub(super) fn part_head(media: &str, encoding: &str) -> String {
     format!("Content-Type: {media}\r\nContent-Transfer-Encoding: {encoding}\r\n")
 }
 

@@ -48,6 +48,36 @@ pub(super) fn head(document: &Document, material: &Material, boundary: &str) -> 
     head.octets
 }
 
+/// The header of a delivery status notification with its blank line (RFC 3464 §2, RFC 3834). From is who answers for the
+/// system (RFC 5321 §4.5.1), not the service address: nothing that is not signed comes from there (G2).
+pub(super) fn of_report(document: &Document, boundary: &str) -> Vec<u8> {
+    let mut head = Head::default();
+    let words = document.kind().words();
+    head.text("Date", &document.at.header());
+    head.subject(document);
+    head.text("From", &format!("postmaster@{}", document.issuer.address.domain()));
+    head.text("To", &document.to);
+    head.text("Message-ID", &document.message_id);
+    head.text(words.field, words.value);
+    head.line("MIME-Version: 1.0");
+    head.line("Content-Type: multipart/report; report-type=delivery-status;");
+    head.line(&format!(" boundary=\"{boundary}\""));
+    head.line("");
+    head.octets
+}
+
+/// Fields as they stand in a delivery status (RFC 3464 §2.1), in groups with a blank line behind each.
+pub(super) fn status_fields(groups: &[Vec<(&str, String)>]) -> Vec<u8> {
+    let mut head = Head::default();
+    for group in groups {
+        for (name, value) in group {
+            head.text(name, value);
+        }
+        head.line("");
+    }
+    head.octets
+}
+
 #[derive(Default)]
 struct Head {
     octets: Vec<u8>,

@@ -37,7 +37,8 @@ pub(crate) fn extended_error(document: &Document) -> Option<Cow<'_, str>> {
         | Matter::TransportEnvelope { .. }
         | Matter::TakeCharge { .. }
         | Matter::AnomalyEnvelope { .. }
-        | Matter::Delivery { .. } => return None,
+        | Matter::Delivery { .. }
+        | Matter::DeliveryStatus { .. } => return None,
     })
 }
 
@@ -108,7 +109,8 @@ fn particulars(xml: &mut Xml, matter: &Matter) {
         Matter::NonAcceptance { .. }
         | Matter::NonAcceptanceVirus { .. }
         | Matter::Acceptance
-        | Matter::AnomalyEnvelope { .. } => {}
+        | Matter::AnomalyEnvelope { .. }
+        | Matter::DeliveryStatus { .. } => {}
     }
 }
 

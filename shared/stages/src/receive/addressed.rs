@@ -28,6 +28,15 @@ impl Addressed {
     pub(super) fn takes_ordinary(&self) -> Option<&Mailbox> {
         self.open().filter(|m| m.takes_ordinary)
     }
+
+    /// The enhanced status of who does not get it (spec 12, 0.2 D13).
+    pub(super) fn refusal(&self) -> &'static str {
+        match self.mailbox.as_ref().map(|m| m.state) {
+            None | Some(MailboxState::Revoked) => "5.1.1",
+            Some(MailboxState::Disabled) => "5.2.1",
+            Some(MailboxState::Active) => "5.7.1",
+        }
+    }
 }
 
 /// Looks up the forward paths. Those that are not in our domains are left out: the door does not take them.

@@ -53,8 +53,12 @@ impl Incoming {
             return rim.commit(draft).await;
         }
 
-        // 2. Else wrapped, for every mailbox that is there: the holder's refusal of ordinary mail does not count.
-        let takers: Vec<&Addressed> = addressed.iter().filter(|a| a.open().is_some()).collect();
+        // 2. Else wrapped, for every mailbox that is there: the holder's refusal of ordinary mail does not count. For the
+        //    others it cannot be stored, and its reverse path is told so (D14).
+        let (takers, absent): (Vec<&Addressed>, Vec<_>) = addressed.iter().partition(|a| a.open().is_some());
+        if !absent.is_empty() {
+            self.tell_the_sender(rim, &mut draft, &facts, &absent).await?;
+        }
         if let Some(act) = self.wrap(rim, &facts, reason, &takers)? {
             draft.insert(&act, Some(acts::owed(&act)))?;
         } else {
@@ -109,7 +113,7 @@ impl Incoming {
     }
 
     /// What M8 shows of the wrapped message; texts that do not fit into a row are left out.
-    fn wrapped_letter(&self, facts: &OriginalFacts) -> Letter {
+    pub(super) fn wrapped_letter(&self, facts: &OriginalFacts) -> Letter {
         let reverse_path = self.transaction.reverse_path.as_ref();
         let sender = facts.from.as_ref().or(reverse_path).map(ToString::to_string);
         let letter = Letter {

@@ -1,4 +1,5 @@
-//! Outcome D: ordinary mail. Each mailbox takes it, inside an anomaly envelope, or refuses it (spec 5.3, 0.2 D13).
+//! Outcome D: ordinary mail. Each mailbox takes it, inside an anomaly envelope, or refuses it (spec 5.3, 0.2 D13); who
+//! sent it is told what was refused.
 
 use pec::{original, reception::CheckLine};
 
@@ -51,6 +52,7 @@ impl Incoming {
         if !refusing.is_empty() || takers.is_empty() {
             let about = about.clone().of(refusing.iter().map(|a| &a.address));
             draft.append(self.entry(about, Event::OrdinaryRefused, checks).with("reason", reason.clone()));
+            self.tell_the_sender(rim, &mut draft, &facts, &refusing).await?;
         }
         let outcome = match self.wrap(rim, &facts, reason.clone(), &takers)? {
             Some(act) => {

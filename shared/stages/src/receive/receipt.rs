@@ -235,7 +235,8 @@ const fn is_effective(kind: Kind) -> bool {
         | Kind::TransportEnvelope
         | Kind::TimeoutFirst
         | Kind::TimeoutLast
-        | Kind::AnomalyEnvelope => false,
+        | Kind::AnomalyEnvelope
+        | Kind::DeliveryStatus => false,
     }
 }
 
