@@ -155,10 +155,16 @@ impl Segments {
     }
 
     /// Writes a large body to a file of its own, durably.
-    async fn put_file(&self, key: &BlobKey, seen: Seen, body: Rope) -> Result<Became, BlobError> {
+    async fn put_file(
+        &self,
+        key: &BlobKey,
+        seen: Seen,
+        body: Rope,
+        known: Option<[u8; 32]>,
+    ) -> Result<Became, BlobError> {
         let shared = Arc::clone(&self.shared);
         let (number, sha256, len) = on_blocking_thread(move || {
-            let sha256 = sha256(body.chunks());
+            let sha256 = known.unwrap_or_else(|| sha256(body.chunks()));
             Ok::<_, io::Error>((write_file(&shared, &body)?, sha256, body.len() as u64))
         })
         .await?
@@ -171,6 +177,25 @@ impl Segments {
             let _ = on_blocking_thread(move || shared.disk.remove(&shared.file_path(number))).await;
         }
         Ok(became)
+    }
+
+    /// Stores; the digest is computed here if the caller does not know it.
+    async fn put(&self, key: &BlobKey, body: Rope, known: Option<[u8; 32]>) -> Result<Put, BlobError> {
+        check_key(key)?;
+        let seen = self.look(key)?;
+        if seen.entry.is_some() {
+            return Ok(Put::Existing);
+        }
+        let len = body.len() as u64;
+        let became = if len > self.sizes.inline_bytes {
+            self.put_file(key, seen, body, known).await?
+        } else {
+            let key = key.as_str().to_owned();
+            let sha256 = known.unwrap_or_else(|| sha256(body.chunks()));
+            self.shared.recent.put(sha256, &body);
+            self.change(What::Put { key, seen, body: Body::Here(body), sha256, len }).await?
+        };
+        Ok(as_put(became))
     }
 
     /// Reads with what the key has, again if the body moved meanwhile.
@@ -199,24 +224,21 @@ impl Segments {
 #[async_trait]
 impl Blobs for Segments {
     async fn put_if_absent(&self, key: &BlobKey, body: Rope) -> Result<Put, BlobError> {
-        check_key(key)?;
-        let seen = self.look(key)?;
-        if seen.entry.is_some() {
-            return Ok(Put::Existing);
-        }
-        let len = body.len() as u64;
-        let became = if len > self.sizes.inline_bytes {
-            self.put_file(key, seen, body).await?
-        } else {
-            let (key, sha256) = (key.as_str().to_owned(), sha256(body.chunks()));
-            self.shared.recent.put(sha256, &body);
-            self.change(What::Put { key, seen, body: Body::Here(body), sha256, len }).await?
-        };
-        Ok(as_put(became))
+        self.put(key, body, None).await
+    }
+
+    async fn put_hashed(&self, key: &BlobKey, body: Rope, sha256: [u8; 32]) -> Result<Put, BlobError> {
+        self.put(key, body, Some(sha256)).await
     }
 
     async fn get(&self, key: &BlobKey) -> Result<Option<Bytes>, BlobError> {
         self.read(key, |e| e.len, |shared, entry| shared.get(entry)).await
+    }
+
+    async fn get_hashed(&self, key: &BlobKey) -> Result<Option<(Bytes, [u8; 32])>, BlobError> {
+        // What is read is compared with its digest, and what is in memory is found by it.
+        let read = |shared: &Shared, entry: &Entry| Ok(shared.get(entry)?.map(|body| (body, entry.sha256)));
+        self.read(key, |e| e.len, read).await
     }
 
     async fn get_range(&self, key: &BlobKey, from: u64, len: u64) -> Result<Option<Bytes>, BlobError> {

@@ -7,7 +7,9 @@
 
 mod cache;
 mod checkpoint;
+mod job;
 mod partitions;
+mod places;
 mod read;
 mod schema;
 #[cfg(test)]

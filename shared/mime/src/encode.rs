@@ -155,6 +155,16 @@ pub(crate) fn is_atext(octet: u8) -> bool {
 }
 
 fn push_qp_line(out: &mut String, line: &[u8]) {
+    // As a rule there is nothing to do.
+    let is_plain = |&octet: &u8| (b' '..=b'~').contains(&octet) && octet != b'=';
+    if line.len() <= LINE_MAX
+        && line.iter().all(is_plain)
+        && line.last() != Some(&b' ')
+        && let Ok(text) = std::str::from_utf8(line)
+    {
+        out.push_str(text);
+        return;
+    }
     let mut column = 0;
     for (at, &octet) in line.iter().enumerate() {
         let last = at + 1 == line.len();

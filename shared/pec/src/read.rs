@@ -59,16 +59,23 @@ pub enum ReadError {
 /// # Errors
 /// [`ReadError`]
 pub fn read(message: &Bytes) -> Result<PecMessage, ReadError> {
-    // 1. The header alone classifies the message (G10, G15): most mail ends here.
+    // The header alone classifies the message (G10, G15): most mail ends here.
     let (headers, _) = Headers::parse(message, &Limits::default()).map_err(structure)?;
-    let (field, wire_kind) = classifying_field(&headers)?;
-    let security = value(&headers, header::SECURITY)
-        .is_some_and(|value| value.eq_ignore_ascii_case(words::SECURITY_ERROR));
-    let kind = Kind::from_wire(field, &wire_kind, security).ok_or(ReadError::NotPec)?;
+    classify(&headers)?;
+    of(&Entity::parse(message, &Limits::default()).map_err(structure)?)
+}
+
+/// As [`read`], of a message that is in its parts already.
+///
+/// # Errors
+/// [`ReadError`]
+pub(crate) fn of(entity: &Entity) -> Result<PecMessage, ReadError> {
+    // 1. What it is.
+    let headers = entity.headers();
+    let (wire_kind, kind) = classify(headers)?;
 
     // 2. multipart/signed around multipart/mixed; parts are known by name, in either order (spec 2.2).
-    let entity = Entity::parse(message, &Limits::default()).map_err(structure)?;
-    let mixed = signed_content(&entity)?;
+    let mixed = signed_content(entity)?;
     let daticert_xml = daticert_xml(mixed)?;
     let postacert = postacert(mixed)?;
 
@@ -85,14 +92,23 @@ pub fn read(message: &Bytes) -> Result<PecMessage, ReadError> {
         wire_kind,
         kind: timeout(kind, certification.as_ref()),
         from: headers.first("From").and_then(address),
-        message_id: value(&headers, "Message-ID"),
-        reference_id: value(&headers, header::REFERENCE),
-        receipt_form: value(&headers, header::RECEIPT_FORM),
+        message_id: value(headers, "Message-ID"),
+        reference_id: value(headers, header::REFERENCE),
+        receipt_form: value(headers, header::RECEIPT_FORM),
         subject: headers.first("Subject").map(mime::Field::decoded),
         daticert_xml,
         certification,
         postacert,
     })
+}
+
+/// What a header says that its message is; the timeout notices are not told apart yet.
+fn classify(headers: &Headers) -> Result<(String, Kind), ReadError> {
+    let (field, wire_kind) = classifying_field(headers)?;
+    let security = value(headers, header::SECURITY)
+        .is_some_and(|value| value.eq_ignore_ascii_case(words::SECURITY_ERROR));
+    let kind = Kind::from_wire(field, &wire_kind, security).ok_or(ReadError::NotPec)?;
+    Ok((wire_kind, kind))
 }
 
 fn structure(error: MimeError) -> ReadError {

@@ -149,7 +149,12 @@ impl Report {
 }
 
 /// Outcome A or B.
-fn in_form(formed: Formed, signed: &Signed<'_>, transaction: &Transaction, report: &mut Report) -> Verdict {
+fn in_form(
+    formed: Formed<'_>,
+    signed: &Signed<'_>,
+    transaction: &Transaction,
+    report: &mut Report,
+) -> Verdict {
     let origin = signed.origin(Some(&formed.certification), formed.message.from.as_deref());
     if formed.message.kind != Kind::TransportEnvelope {
         return Verdict::Receipt(Box::new(ReceivedReceipt {
@@ -164,7 +169,7 @@ fn in_form(formed: Formed, signed: &Signed<'_>, transaction: &Transaction, repor
     let form = formed.message.receipt_form.as_deref().and_then(ReceiptForm::from_wire);
     Verdict::Envelope(Box::new(ReceivedEnvelope {
         origin,
-        letter: letter(formed.certification, &formed.headers),
+        letter: letter(formed.certification, formed.headers),
         form: form.unwrap_or_default(),
         reverse_path_in_record,
     }))

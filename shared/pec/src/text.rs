@@ -42,14 +42,14 @@ impl Readable {
         if !matches!(document.matter, Matter::AnomalyEnvelope { .. }) && speaks_of_a_letter {
             lines.push(format!("Identificativo messaggio: {}", document.letter.pec_id));
         }
-        let lines = lines.iter().map(|line| one_line(line)).collect();
+        lines.iter_mut().for_each(one_line);
         Self { title, lines }
     }
 
     /// As ISO-8859-1 text with CRLF line ends.
     #[must_use]
     pub fn plain(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(self.len());
         for line in std::iter::once(self.title).chain(self.lines.iter().map(String::as_str)) {
             latin1::encode(&mut out, line);
             out.extend_from_slice(b"\r\n");
@@ -57,11 +57,17 @@ impl Readable {
         out
     }
 
+    /// Octets of the plain text, about.
+    fn len(&self) -> usize {
+        self.lines.iter().map(|line| line.len() + 2).sum::<usize>() + self.title.len() + 2
+    }
+
     /// The same information as ISO-8859-1 HTML: no reference to anything, nothing active (RFC 6109 §4.3.1).
     #[must_use]
     pub fn html(&self) -> Vec<u8> {
         let title = escaped(self.title);
-        let mut page = b"<html>\r\n<head><title>".to_vec();
+        let mut page = Vec::with_capacity(200 + 2 * self.len());
+        page.extend_from_slice(b"<html>\r\n<head><title>");
         page.extend_from_slice(&title);
         page.extend_from_slice(b"</title></head>\r\n<body>\r\n<h3>");
         page.extend_from_slice(&title);
@@ -285,14 +291,19 @@ fn quoted(text: &str) -> String {
 }
 
 /// Nothing from outside can begin a line of its own.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+fn one_line(text: &mut String) {
+    if text.chars().any(char::is_control) {
+        *text = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    }
 }
 
 /// Text of a page: what HTML would take for itself is escaped (spec 0.2 D8).
 fn escaped(text: &str) -> Vec<u8> {
     let mut latin1 = Vec::with_capacity(text.len());
     latin1::encode(&mut latin1, text);
+    if !latin1.iter().any(|octet| matches!(octet, b'&' | b'<' | b'>' | b'"')) {
+        return latin1;
+    }
     let mut out = Vec::with_capacity(latin1.len());
     for octet in latin1 {
         match octet {

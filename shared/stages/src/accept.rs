@@ -13,7 +13,7 @@ use crate::{
     BlobKey, Job, Rim, SpoolId, StageError,
     acts::{self, Addressee, Desk, GIVE_UP_AFTER_S, Order},
     bounds, door,
-    ids::{Door, MailboxId, Partition, Side, sha256_hex},
+    ids::{Door, MailboxId, Partition, Side},
     lay::{self, ROOM},
     log::{About, Event, LogEntry},
     origin,
@@ -37,9 +37,9 @@ pub async fn accept(rim: &Rim, spool: &SpoolId) -> Result<(), StageError> {
 
     // 2. The message and its transaction. Without an owned reverse path (F7) it is nobody's letter.
     let ticket = door::ticket(rim, Door::Submission, spool).await?;
-    let bytes = rim.blob(&BlobKey::spool_message(Door::Submission, spool)).await?;
-    let Some(entry) = Submitted::read(rim, &ticket, &bytes).await? else {
-        return drop_unowned(rim, &ticket, &bytes).await;
+    let (bytes, sha256) = rim.blob_hashed(&BlobKey::spool_message(Door::Submission, spool)).await?;
+    let Some(entry) = Submitted::read(rim, &ticket, &bytes, &sha256).await? else {
+        return drop_unowned(rim, &ticket, &bytes, sha256).await;
     };
 
     // 3. F8, then F0 to F6: infected and malformed is infected (spec 0.2 D1).
@@ -74,19 +74,27 @@ enum Reason {
 struct Submitted {
     ticket: Ticket,
     bytes: Bytes,
+    /// Of the bytes, hex.
+    sha256: String,
     sender: MailboxId,
     domain: Domain,
     desk: Desk,
 }
 
 impl Submitted {
-    async fn read(rim: &Rim, ticket: &Ticket, bytes: &Bytes) -> Result<Option<Self>, StageError> {
+    async fn read(
+        rim: &Rim,
+        ticket: &Ticket,
+        bytes: &Bytes,
+        sha256: &str,
+    ) -> Result<Option<Self>, StageError> {
         let (Some(sender), Some(path)) = (ticket.account.clone(), &ticket.transaction.reverse_path) else {
             return Ok(None);
         };
         let Some(domain) = rim.domain(path).await? else { return Ok(None) };
         let desk = Desk::open(rim, &domain.environment, rim.now()).await?;
-        Ok(Some(Self { ticket: ticket.clone(), bytes: bytes.clone(), sender, domain, desk }))
+        let (ticket, bytes, sha256) = (ticket.clone(), bytes.clone(), sha256.to_owned());
+        Ok(Some(Self { ticket, bytes, sha256, sender, domain, desk }))
     }
 
     fn spool(&self) -> &SpoolId {
@@ -138,7 +146,7 @@ impl Submitted {
             spool: self.spool().clone(),
             door: Door::Submission,
             outcome: outcome.to_owned(),
-            sha256: sha256_hex(&self.bytes),
+            sha256: self.sha256.clone(),
             message_id: letter.client_id.clone(),
             became: Some(self.partition()),
             at: self.desk.at,
@@ -279,13 +287,13 @@ impl Submitted {
 }
 
 /// What came in without an account that owns its reverse path (F7, design §4): logged and dropped.
-async fn drop_unowned(rim: &Rim, ticket: &Ticket, bytes: &Bytes) -> Result<(), StageError> {
+async fn drop_unowned(rim: &Rim, ticket: &Ticket, bytes: &Bytes, sha256: String) -> Result<(), StageError> {
     let facts = original::facts(bytes);
     let spooled = SpoolRow {
         spool: ticket.spool.clone(),
         door: Door::Submission,
         outcome: "dropped".to_owned(),
-        sha256: sha256_hex(bytes),
+        sha256,
         message_id: facts.client_id.clone(),
         became: None,
         at: rim.now(),

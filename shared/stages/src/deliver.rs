@@ -168,14 +168,19 @@ impl Desk {
     /// The bytes and their row into a folder, under the next UID; once per mailbox and name.
     async fn put(&mut self, rim: &Rim, row: &FilingRow, place: Place) -> Result<Filed, StageError> {
         let mailbox = self.mailbox.mailbox().clone();
-        let filed = FiledBlob { mailbox: mailbox.clone(), name: row.name.clone() };
-        let before = !self.names.insert(row.name.clone())
-            || (self.look && rim.read::<FiledBlob>(&filed.key()).await?.is_some());
-        if before {
+        let blob = BlobKey::mailbox(&mailbox, &row.name);
+        // An act of ours that has its only home here has one filing for this mailbox, which says itself whether it is
+        // done; other octets can come here by several.
+        let is_home = blob == row.source;
+        let filed = (!is_home).then(|| FiledBlob { mailbox: mailbox.clone(), name: row.name.clone() });
+        let before = match &filed {
+            Some(filed) if self.look => rim.read::<FiledBlob>(&filed.key()).await?.is_some(),
+            _ => false,
+        };
+        if !self.names.insert(row.name.clone()) || before {
             return Ok(Filed::Before);
         }
-        let blob = BlobKey::mailbox(&mailbox, &row.name);
-        if blob != row.source {
+        if !is_home {
             rim.blobs.copy_if_absent(&row.source, &blob).await?;
         }
         let size_bytes = row.summary.size_bytes;
@@ -202,7 +207,9 @@ impl Desk {
             structure: None,
         };
         self.draft().insert(&message, None)?;
-        self.draft().insert(&filed, None)?;
+        if let Some(filed) = &filed {
+            self.draft().insert(filed, None)?;
+        }
         Ok(Filed::In { folder, uid })
     }
 

@@ -109,15 +109,12 @@ async fn store(rim: &Rim, act: &ActRow) -> Result<IssuedBytes, StageError> {
         None => None,
     };
     let message = compose(rim, act, source.as_ref()).await?;
-    let composed = IssuedBytes {
-        sha256: hex::encode(smime::sha256(message.chunks())),
-        size_bytes: message.len() as u64,
-    };
-    match rim.blobs.put_if_absent(&act.target, message).await? {
-        Put::New => Ok(composed),
+    let (sha256, size_bytes) = (smime::sha256(message.chunks()), message.len() as u64);
+    match rim.blobs.put_hashed(&act.target, message, sha256).await? {
+        Put::New => Ok(IssuedBytes { sha256: hex::encode(sha256), size_bytes }),
         Put::Existing => {
-            let stored = rim.blob(&act.target).await?;
-            Ok(IssuedBytes { sha256: hex::encode(smime::sha256([&stored])), size_bytes: stored.len() as u64 })
+            let (stored, sha256) = rim.blob_hashed(&act.target).await?;
+            Ok(IssuedBytes { sha256, size_bytes: stored.len() as u64 })
         }
     }
 }

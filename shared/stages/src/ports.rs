@@ -281,8 +281,20 @@ pub enum BlobError {
 pub trait Blobs: Send + Sync {
     /// Stores if the key is free. Durable when it returns, whichever way it answers.
     async fn put_if_absent(&self, key: &BlobKey, body: Rope) -> Result<Put, BlobError>;
+    /// The same for bytes whose SHA-256 the caller has computed: a store that keeps it need not do so again.
+    async fn put_hashed(&self, key: &BlobKey, body: Rope, sha256: [u8; 32]) -> Result<Put, BlobError> {
+        let _ = sha256; // this store keeps none
+        self.put_if_absent(key, body).await
+    }
     /// The whole blob.
     async fn get(&self, key: &BlobKey) -> Result<Option<Bytes>, BlobError>;
+    /// The whole blob with its SHA-256, which a store that has compared it need not compute again.
+    async fn get_hashed(&self, key: &BlobKey) -> Result<Option<(Bytes, [u8; 32])>, BlobError> {
+        Ok(self.get(key).await?.map(|bytes| {
+            let sha256 = smime::sha256([&bytes]);
+            (bytes, sha256)
+        }))
+    }
     /// Bytes `from..from+len`, cut at the end.
     async fn get_range(&self, key: &BlobKey, from: u64, len: u64) -> Result<Option<Bytes>, BlobError>;
     /// The size in bytes.

@@ -8,7 +8,7 @@ use pec::{
 
 use crate::{
     BlobKey, Rim, SpoolId, StageError, door,
-    ids::{Door, Partition, Side, blob_name, sha256_hex},
+    ids::{Door, Partition, Side, blob_name},
     log::{About, Event, LogEntry},
     ports::{Relayed, RowKey, Scan},
     rim::{Draft, Found},
@@ -38,11 +38,11 @@ pub async fn receive(rim: &Rim, spool: &SpoolId) -> Result<(), StageError> {
     // 2. What came, and when: an event counts at its reception instant (spec 0.2 D18).
     let ticket = door::ticket(rim, Door::Incoming, spool).await?;
     let blob = BlobKey::spool_message(Door::Incoming, spool);
-    let bytes = rim.blob(&blob).await?;
+    let (bytes, sha256) = rim.blob_hashed(&blob).await?;
     let incoming = Incoming {
         id: spool.as_str().to_owned(),
         blob,
-        sha256: sha256_hex(&bytes),
+        sha256,
         bytes,
         transaction: ticket.transaction,
         received_at: ticket.at,
@@ -69,14 +69,14 @@ pub async fn receive_own(rim: &Rim, dispatch: &RowKey) -> Result<(), StageError>
     if found.value.done {
         return Ok(());
     }
-    let bytes = rim.blob(&found.value.blob).await?;
+    let (bytes, sha256) = rim.blob_hashed(&found.value.blob).await?;
     let at = rim.now();
     // Whom the last notice took off the row is not served any more (spec 0.2 D18).
     let open = found.value.recipients.iter().filter(|(_, became)| became.is_none()).map(|(r, _)| r.clone());
     let incoming = Incoming {
         id: blob_name(format!("{}\0{}", dispatch.pk, dispatch.sk).as_bytes()),
         blob: found.value.blob.clone(),
-        sha256: sha256_hex(&bytes),
+        sha256,
         bytes,
         transaction: Transaction::new(found.value.reverse_path.clone(), open),
         received_at: at,

@@ -233,6 +233,16 @@ impl Rim {
         Ok(self.blobs.get(key).await?.ok_or_else(|| BlobError::Missing(key.clone()))?)
     }
 
+    /// A blob that must be there, with its SHA-256 in hex.
+    ///
+    /// # Errors
+    /// [`StageError::Blobs`]
+    pub async fn blob_hashed(&self, key: &BlobKey) -> Result<(Bytes, String), StageError> {
+        let found = self.blobs.get_hashed(key).await?;
+        let (bytes, sha256) = found.ok_or_else(|| BlobError::Missing(key.clone()))?;
+        Ok((bytes, hex::encode(sha256)))
+    }
+
     /// Now.
     #[must_use]
     pub fn now(&self) -> Instant {

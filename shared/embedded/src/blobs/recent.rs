@@ -33,7 +33,9 @@ impl Recent {
         halves.young.insert(sha256, Bytes::from(copy));
         if halves.young_bytes > HALF_BYTES {
             halves.young_bytes = 0;
-            halves.old = std::mem::take(&mut halves.young);
+            let halves = &mut *halves;
+            halves.old.clear();
+            std::mem::swap(&mut halves.young, &mut halves.old);
         }
     }
 

@@ -89,7 +89,9 @@ impl Halves {
             ENTRY_BYTES + key.pk.len() + key.sk.len() + row.as_ref().map_or(0, |r| r.row.body.len());
         self.young.insert(key, row);
         if self.young_bytes > HALF_BYTES {
-            self.old = std::mem::take(&mut self.young);
+            // The old one's table is used again: a new one would be asked for, and moved, size by size.
+            self.old.clear();
+            std::mem::swap(&mut self.young, &mut self.old);
             self.young_bytes = 0;
         }
     }

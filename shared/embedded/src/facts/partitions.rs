@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 use stages::ports::Table;
 
+use super::places::Places;
+
 /// Names that are remembered at most.
 const REMEMBERED_MAX: usize = 100_000;
 
@@ -21,26 +23,27 @@ pub(super) const fn table_number(table: Table) -> i64 {
     }
 }
 
-/// Numbers that the writing thread has seen. A number that is seen stays: partitions are never removed.
+/// Numbers that the writing thread has seen, and names that have none yet. A number that is seen stays: partitions are
+/// never removed.
 #[derive(Default)]
 pub(super) struct Partitions {
-    of_table: [HashMap<String, i64>; 4],
+    of_table: [HashMap<String, Option<i64>>; 4],
     remembered: usize,
+    /// What is in those that were made here.
+    pub places: Places,
 }
 
 impl Partitions {
     /// The number of a partition; `None` if nothing was ever in it.
     pub(super) fn find(&mut self, db: &Connection, tab: i64, pk: &str) -> rusqlite::Result<Option<i64>> {
         if let Some(number) = self.of(tab).get(pk) {
-            return Ok(Some(*number));
+            return Ok(*number);
         }
         let number = db
             .prepare_cached("SELECT id FROM partitions WHERE tab = ?1 AND pk = ?2")?
             .query_row(params![tab, pk], |r| r.get(0))
             .optional()?;
-        if let Some(number) = number {
-            self.remember(tab, pk, number);
-        }
+        self.remember(tab, pk, number);
         Ok(number)
     }
 
@@ -51,16 +54,17 @@ impl Partitions {
         }
         let number =
             db.prepare_cached("INSERT INTO partitions(tab, pk) VALUES (?1, ?2)")?.insert(params![tab, pk])?;
-        self.remember(tab, pk, number);
+        self.remember(tab, pk, Some(number));
+        self.places.begin(number);
         Ok(number)
     }
 
-    /// A transaction failed: numbers that it gave are not given.
+    /// A transaction failed: numbers that it gave are not given, rows that it wrote are not there.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    fn of(&mut self, tab: i64) -> &mut HashMap<String, i64> {
+    fn of(&mut self, tab: i64) -> &mut HashMap<String, Option<i64>> {
         let [letters, mailboxes, registry, log] = &mut self.of_table;
         match tab {
             0 => letters,
@@ -70,9 +74,10 @@ impl Partitions {
         }
     }
 
-    fn remember(&mut self, tab: i64, pk: &str, number: i64) {
+    fn remember(&mut self, tab: i64, pk: &str, number: Option<i64>) {
         if self.remembered >= REMEMBERED_MAX {
-            self.forget();
+            self.of_table = Default::default();
+            self.remembered = 0;
         }
         self.remembered += 1;
         self.of(tab).insert(pk.to_owned(), number);

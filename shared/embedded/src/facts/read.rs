@@ -8,6 +8,7 @@ use stages::{
 };
 
 use super::{
+    job,
     partitions::{LOG, table_number},
     unavailable,
 };
@@ -125,8 +126,8 @@ fn whole(r: &SqlRow<'_>) -> Result<StoredRow, FactsError> {
 fn stored(key: RowKey, r: &SqlRow<'_>, at: usize) -> Result<StoredRow, FactsError> {
     let debt = match r.get_ref(at + 2).map_err(damaged)?.as_str_or_null().map_err(damaged)? {
         None => None,
-        Some(job) => Some(Debt {
-            job: serde_json::from_str(job).map_err(damaged)?,
+        Some(text) => Some(Debt {
+            job: job::read(&key, text).map_err(damaged)?,
             owed_since: Instant::from_unix_s(r.get(at + 3).map_err(damaged)?),
             due: Instant::from_unix_s(r.get(at + 4).map_err(damaged)?),
         }),

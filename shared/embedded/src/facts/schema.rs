@@ -87,7 +87,8 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     // FULL: a COMMIT that returned is on the disk. Checkpoints are somebody else's work.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "cache_size", -32 * 1024)?;
+    // Not more: a COMMIT after a page was split looks at all of it.
+    connection.pragma_update(None, "cache_size", -8 * 1024)?;
     // Statements that replace rows would otherwise fire no DELETE trigger.
     connection.pragma_update(None, "recursive_triggers", true)?;
     connection.set_prepared_statement_cache_capacity(64);

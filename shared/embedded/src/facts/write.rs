@@ -7,7 +7,11 @@ use stages::{
     ports::{Commit, FactsError, Lookup, Row, RowKey, StoredRow, Write},
 };
 
-use super::partitions::{LOG, Partitions, table_number};
+use super::{
+    job,
+    partitions::{LOG, Partitions, table_number},
+    places::Place,
+};
 
 /// A commit as the writing thread gets it: checked against the bounds, everything already in the form of a column.
 pub(super) struct Prepared {
@@ -103,7 +107,7 @@ fn prepare_row(row: Row) -> Result<PreparedRow, FactsError> {
     if row.body.len() > BODY_BYTES_MAX {
         return Err(FactsError::TooLarge(format!("row {} has {} bytes", row.key.sk, row.body.len())));
     }
-    let job = row.debt.as_ref().map(|debt| serde_json::to_string(&debt.job)).transpose();
+    let job = row.debt.as_ref().map(|debt| job::write(&row.key, &debt.job)).transpose();
     let job = job.map_err(|e| FactsError::Damaged(e.to_string()))?;
     Ok(PreparedRow { row, job })
 }
@@ -121,13 +125,13 @@ pub(super) fn apply(
     commit: &Prepared,
 ) -> rusqlite::Result<bool> {
     // 1. Where the rows are; every condition holds, or nothing is written.
-    let mut places = Vec::with_capacity(commit.writes.len());
+    let mut rows = Vec::with_capacity(commit.writes.len());
     for write in &commit.writes {
         let found = find(db, partitions, write.key(), write.lookup())?;
         if found.map(|f| f.version) != write.was() {
             return Ok(false);
         }
-        places.push(found);
+        rows.push(found);
     }
     for entry in &commit.entries {
         if entry_exists(db, partitions, entry)? {
@@ -135,11 +139,11 @@ pub(super) fn apply(
         }
     }
     // 2. All hold: write. A row or an entry occurs once in a commit (`prepare`), so nothing here can collide.
-    for (write, place) in commit.writes.iter().zip(places) {
-        match (write, place) {
+    for (write, found) in commit.writes.iter().zip(rows) {
+        match (write, found) {
             (PreparedWrite::Insert(p), _) => insert(db, partitions, p)?,
-            (PreparedWrite::Replace { row, .. }, Some(place)) => replace(db, place, row)?,
-            (PreparedWrite::Delete { .. }, Some(place)) => delete(db, place.id)?,
+            (PreparedWrite::Replace { row, .. }, Some(found)) => replace(db, partitions, found, row)?,
+            (PreparedWrite::Delete { key, .. }, Some(found)) => delete(db, partitions, found, key)?,
             (PreparedWrite::Check { .. }, _) | (_, None) => {}
         }
     }
@@ -192,8 +196,10 @@ impl PreparedWrite {
     }
 }
 
+/// A row that is there.
 #[derive(Clone, Copy)]
-struct Place {
+struct Found {
+    partition: i64,
     id: i64,
     version: u64,
     /// Its place in the table's index stays.
@@ -205,13 +211,22 @@ fn find(
     partitions: &mut Partitions,
     key: &RowKey,
     lookup: Option<&Lookup>,
-) -> rusqlite::Result<Option<Place>> {
+) -> rusqlite::Result<Option<Found>> {
     let Some(partition) = partitions.find(db, table_number(key.table), &key.pk)? else { return Ok(None) };
+    if let Some(rows) = partitions.places.of(partition) {
+        return Ok(rows.get(&key.sk).map(|row| Found {
+            partition,
+            id: row.id,
+            version: row.version,
+            same_lookup: row.lookup.as_ref() == lookup,
+        }));
+    }
     db.prepare_cached(
         "SELECT id, version, lookup_pk IS ?3 AND lookup_sk IS ?4 FROM rows WHERE partition = ?1 AND sk = ?2",
     )?
     .query_row(params![partition, key.sk, lookup.map(|l| &l.pk), lookup.map(|l| &l.sk)], |r| {
-        Ok(Place { id: r.get(0)?, version: r.get::<_, i64>(1)?.cast_unsigned(), same_lookup: r.get(2)? })
+        let version = r.get::<_, i64>(1)?.cast_unsigned();
+        Ok(Found { partition, id: r.get(0)?, version, same_lookup: r.get(2)? })
     })
     .optional()
 }
@@ -222,6 +237,9 @@ fn entry_exists(
     entry: &PreparedEntry,
 ) -> rusqlite::Result<bool> {
     let Some(partition) = partitions.find(db, LOG, &entry.pec_id)? else { return Ok(false) };
+    if let Some(entries) = partitions.places.of(partition) {
+        return Ok(entries.contains_key(&entry.sk));
+    }
     db.prepare_cached("SELECT 1 FROM log WHERE partition = ?1 AND sk = ?2")?
         .exists(params![partition, entry.sk])
 }
@@ -230,11 +248,11 @@ fn insert(db: &Connection, partitions: &mut Partitions, p: &PreparedRow) -> rusq
     let (row, debt, lookup) = (&p.row, p.row.debt.as_ref(), p.row.lookup.as_ref());
     let table = table_number(row.key.table);
     let partition = partitions.find_or_make(db, table, &row.key.pk)?;
-    db.prepare_cached(
+    let mut statement = db.prepare_cached(
         "INSERT INTO rows(partition, sk, version, body, debt_job, owed_since, due, lookup_tab, lookup_pk, lookup_sk)
          VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )?
-    .execute(params![
+    )?;
+    let id = statement.insert(params![
         partition,
         row.key.sk,
         row.body,
@@ -245,39 +263,50 @@ fn insert(db: &Connection, partitions: &mut Partitions, p: &PreparedRow) -> rusq
         lookup.map(|l| &l.pk),
         lookup.map(|l| &l.sk),
     ])?;
+    partitions.places.wrote(partition, &row.key.sk, Place { id, version: 1, lookup: lookup.cloned() });
     Ok(())
 }
 
-fn replace(db: &Connection, place: Place, p: &PreparedRow) -> rusqlite::Result<()> {
+fn replace(
+    db: &Connection,
+    partitions: &mut Partitions,
+    was: Found,
+    p: &PreparedRow,
+) -> rusqlite::Result<()> {
     let (row, debt) = (&p.row, p.row.debt.as_ref());
     db.prepare_cached(
         "UPDATE rows SET version = version + 1, body = ?2, debt_job = ?3, owed_since = ?4, due = ?5 WHERE id = ?1",
     )?
     .execute(params![
-        place.id,
+        was.id,
         row.body,
         p.job,
         debt.map(|d| d.owed_since.unix_s()),
         debt.map(|d| d.due.unix_s()),
     ])?;
     // An index is written whenever its columns are named, so they are only named when they change.
-    if !place.same_lookup {
+    if !was.same_lookup {
         let lookup = row.lookup.as_ref();
         let table = lookup.map(|_| table_number(row.key.table));
         db.prepare_cached("UPDATE rows SET lookup_tab = ?2, lookup_pk = ?3, lookup_sk = ?4 WHERE id = ?1")?
-            .execute(params![place.id, table, lookup.map(|l| &l.pk), lookup.map(|l| &l.sk)])?;
+            .execute(params![was.id, table, lookup.map(|l| &l.pk), lookup.map(|l| &l.sk)])?;
     }
+    let now = Place { id: was.id, version: was.version + 1, lookup: row.lookup.clone() };
+    partitions.places.wrote(was.partition, &row.key.sk, now);
     Ok(())
 }
 
-fn delete(db: &Connection, id: i64) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM rows WHERE id = ?1")?.execute([id])?;
+fn delete(db: &Connection, partitions: &mut Partitions, was: Found, key: &RowKey) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM rows WHERE id = ?1")?.execute([was.id])?;
+    partitions.places.removed(was.partition, &key.sk);
     Ok(())
 }
 
 fn append(db: &Connection, partitions: &mut Partitions, entry: &PreparedEntry) -> rusqlite::Result<()> {
     let partition = partitions.find_or_make(db, LOG, &entry.pec_id)?;
-    db.prepare_cached("INSERT INTO log(partition, sk, at, body) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![partition, entry.sk, entry.at.unix_s(), entry.body])?;
+    let seq = db
+        .prepare_cached("INSERT INTO log(partition, sk, at, body) VALUES (?1, ?2, ?3, ?4)")?
+        .insert(params![partition, entry.sk, entry.at.unix_s(), entry.body])?;
+    partitions.places.wrote(partition, &entry.sk, Place { id: seq, version: 1, lookup: None });
     Ok(())
 }

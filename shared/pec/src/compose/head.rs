@@ -1,5 +1,7 @@
 //! The header of a generated message (spec 2.3, 2.5; G2 to G5, G13, G14).
 
+use std::borrow::Cow;
+
 use mime::{Field, Headers, word};
 
 use super::body::Material;
@@ -146,7 +148,8 @@ impl Head {
 
     /// A field whose value may come from a letter: one field, of ASCII, whatever the value holds.
     fn text(&mut self, name: &str, value: &str) {
-        let value = ascii(&without_controls(value));
+        let is_plain = value.bytes().all(|octet| octet == b'\t' || (b' '..=b'~').contains(&octet));
+        let value = if is_plain { Cow::Borrowed(value) } else { Cow::Owned(ascii(&without_controls(value))) };
         self.octets.extend_from_slice(&word::fold(name, breakable(&value, name.len() + 2)));
     }
 
@@ -199,7 +202,10 @@ fn quoted_string(text: &str) -> String {
 
 /// The value with a space wherever a line could not be kept to [`LINE_MAX`] otherwise: as a rule the value itself.
 /// Its first word stands behind `column` octets of name and colon, any other one can begin a line.
-fn breakable(value: &str, column: usize) -> String {
+fn breakable(value: &str, column: usize) -> Cow<'_, [u8]> {
+    if column + value.len() <= LINE_MAX {
+        return Cow::Borrowed(value.as_bytes());
+    }
     let is_space = |c: char| matches!(c, ' ' | '\t');
     let mut out = String::with_capacity(value.len());
     let mut rest = value;
@@ -217,5 +223,5 @@ fn breakable(value: &str, column: usize) -> String {
         }
         rest = tail;
     }
-    out
+    Cow::Owned(out.into_bytes())
 }

@@ -1,6 +1,6 @@
 //! Writing daticert.xml: the order of the DTD, four spaces a level, CRLF (spec 3.1, 3.3).
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::borrow::Cow;
 
 use super::legal;
 use crate::{
@@ -124,7 +124,9 @@ struct Xml {
 
 impl Xml {
     fn new() -> Self {
-        Self { text: "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n".to_owned(), level: 0 }
+        let mut text = String::with_capacity(1024);
+        text.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n");
+        Self { text, level: 0 }
     }
 
     fn open(&mut self, name: &str, attributes: Attributes) {
@@ -136,14 +138,20 @@ impl Xml {
     fn close(&mut self, name: &str) {
         self.level = self.level.saturating_sub(1);
         self.indent();
-        let _ = write!(self.text, "</{name}>\r\n");
+        self.end(name);
+    }
+
+    fn end(&mut self, name: &str) {
+        self.text.push_str("</");
+        self.text.push_str(name);
+        self.text.push_str(">\r\n");
     }
 
     fn leaf(&mut self, name: &str, attributes: Attributes, content: &str) {
         self.tag(name, attributes);
         self.text.push('>');
         escape(&mut self.text, content);
-        let _ = write!(self.text, "</{name}>\r\n");
+        self.end(name);
     }
 
     fn empty(&mut self, name: &str, attributes: Attributes) {
@@ -153,9 +161,12 @@ impl Xml {
 
     fn tag(&mut self, name: &str, attributes: Attributes) {
         self.indent();
-        let _ = write!(self.text, "<{name}");
+        self.text.push('<');
+        self.text.push_str(name);
         for (name, value) in attributes {
-            let _ = write!(self.text, " {name}=\"");
+            self.text.push(' ');
+            self.text.push_str(name);
+            self.text.push_str("=\"");
             escape(&mut self.text, value);
             self.text.push('"');
         }

@@ -7,7 +7,7 @@ use super::{Reason, Report, Signed, domain_of};
 use crate::{
     daticert::{self, Certification},
     document::Kind,
-    read::{PecMessage, ReadError, read},
+    read::{self, PecMessage, ReadError},
     words,
 };
 
@@ -15,12 +15,12 @@ use crate::{
 const PEC_ID_BYTES_MAX: usize = 900;
 
 /// A message in form.
-pub(super) struct Formed {
+pub(super) struct Formed<'s> {
     pub(super) message: PecMessage,
     pub(super) certification: Certification,
     /// Of the message itself, with angle brackets.
     pub(super) message_id: String,
-    pub(super) headers: Headers,
+    pub(super) headers: &'s Headers,
 }
 
 /// A message from a provider that is not in form.
@@ -32,9 +32,18 @@ pub(super) struct Fault {
 }
 
 /// The checklist of spec 5.2. All checks that can be made are made; the first that fails is the reason.
-pub(super) fn check(message: &Bytes, signed: &Signed<'_>, report: &mut Report) -> Result<Formed, Fault> {
-    let pec = match read(message) {
-        Ok(pec) => pec,
+pub(super) fn check<'s>(
+    message: &Bytes,
+    signed: &'s Signed<'_>,
+    report: &mut Report,
+) -> Result<Formed<'s>, Fault> {
+    let in_parts = match &signed.entity {
+        Ok(entity) => read::of(entity).map(|pec| (pec, entity.headers())),
+        // It exceeds the bounds; its header may say that it would be no PEC message anyway.
+        Err(error) => Err(read::read(message).err().unwrap_or(ReadError::Structure(error.to_string()))),
+    };
+    let (pec, headers) = match in_parts {
+        Ok(read) => read,
         Err(error) => {
             report.failed("V4 form", format!("failed to {error}"));
             return Err(Fault {
@@ -45,8 +54,7 @@ pub(super) fn check(message: &Bytes, signed: &Signed<'_>, report: &mut Report) -
         }
     };
     report.passed("V4 form", format!("{} ({})", pec.wire_kind, pec.kind.name()));
-    // `read` has had a header and certification data for all but the anomaly envelope.
-    let headers = Headers::parse(message, &Limits::default()).map(|(headers, _)| headers).unwrap_or_default();
+    // `read` has had certification data for all but the anomaly envelope.
     let Some(certification) = pec.certification.clone().filter(|_| pec.kind != Kind::AnomalyEnvelope) else {
         report.failed("V4 type", "expected another type from outside, found an anomaly envelope");
         let reason = Reason::AnomalyEnvelope;
@@ -54,7 +62,7 @@ pub(super) fn check(message: &Bytes, signed: &Signed<'_>, report: &mut Report) -
     };
 
     let mut checks = vec![
-        ("V4 sender", Reason::Sender, sender(&headers, &pec, signed)),
+        ("V4 sender", Reason::Sender, sender(headers, &pec, signed)),
         ("V4 domain", Reason::Domain, domain(&pec, signed)),
         ("V4 parts", Reason::Structure, parts(signed)),
         ("V4 type", Reason::Type, same("tipo", &pec.wire_kind, &certification.kind.to_ascii_lowercase())),

@@ -2,6 +2,10 @@
 
 /// Appends `text`; what Latin-1 does not have is replaced by its nearest ASCII, else by `?`.
 pub(super) fn encode(out: &mut Vec<u8>, text: &str) {
+    if text.is_ascii() {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
     for c in text.chars() {
         match (u8::try_from(u32::from(c)), c) {
             (Ok(0x80..=0x9f), _) => out.push(b'?'),

@@ -358,7 +358,8 @@ impl Body for Making {
     }
 }
 
-/// Says that a blob was filed in a mailbox: for as long as the mailbox exists, also after the message is gone.
+/// Says that octets from elsewhere were filed in a mailbox: for as long as the mailbox exists, also after the message
+/// is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FiledBlob {
     pub(crate) mailbox: MailboxId,

@@ -61,30 +61,54 @@ impl Incoming {
             tracing::error!(incoming = %self.id, "the reverse path of an envelope is not its signer's");
         }
 
-        // 1. What we know of this very envelope: same signer record, id and digest (design §4).
+        // What belongs to this very envelope: same signer record, id and digest (design §4).
         let partition = Partition::destination(&origin.record, &letter.pec_id, &self.sha256);
-        let known = Known::read(rim, &partition).await?;
         let own_sender = own_sender(rim, &origin, &letter, &addressed).await?;
-        let letters =
-            Letters { partition: partition.clone(), origin: &origin, letter: &letter, form, own_sender };
+        let letters = Letters { partition, origin: &origin, letter: &letter, form, own_sender };
 
-        // 2. What is new of it. Infected: under lock before the commit that says so.
+        // It seldom came before: the first try takes it that nothing of it is there. If something is, the commit is
+        // lost and the second try looks; so does the first of what does not fit into one commit.
+        if virus.is_none() && addressed.len() <= ROOM {
+            match self.take_in_charge(rim, &letters, Known::default(), &addressed, None, checks).await {
+                Err(StageError::Raced) => {}
+                other => return other,
+            }
+        }
+        let known = Known::read(rim, &letters.partition).await?;
+        self.take_in_charge(rim, &letters, known, &addressed, virus.as_deref(), checks).await
+    }
+
+    /// What an envelope adds to what is known of it.
+    async fn take_in_charge(
+        &self,
+        rim: &Rim,
+        letters: &Letters<'_>,
+        known: Known,
+        addressed: &[Addressed],
+        virus: Option<&str>,
+        checks: &[CheckLine],
+    ) -> Result<(), StageError> {
+        // 1. What is new of it. Infected: under lock before the commit that says so.
         if virus.is_some() {
             self.lock_away(rim).await?;
         }
-        let news = self.news(rim, &letters, &known, &addressed, virus.as_deref())?;
-        let provider = &origin.provider_name;
-        let about = About::letter(&letter, provider, provider).of(addressed.iter().map(|a| &a.address));
+        let news = self.news(rim, letters, &known, addressed, virus)?;
+        let provider = &letters.origin.provider_name;
+        let about =
+            About::letter(letters.letter, provider, provider).of(addressed.iter().map(|a| &a.address));
+        let close = |draft: &mut Draft, outcome: &str| {
+            self.close(draft, outcome, Some(letters.partition.clone()), Some(bracketed(letters.letter)))
+        };
         let mut draft = Draft::new();
 
-        // 3. Nothing: the sender's provider did not hear our answer and sent it again.
+        // 2. Nothing: the sender's provider did not hear our answer and sent it again.
         if news.is_empty() {
             draft.append(self.entry(about, Event::Duplicate, checks));
-            self.close(&mut draft, "duplicate", Some(partition), Some(bracketed(&letter)))?;
+            close(&mut draft, "duplicate")?;
             return rim.commit(draft).await;
         }
 
-        // 4. Many recipients: their rows first, without debts. Power fails in between: rows that owe nothing, which
+        // 3. Many recipients: their rows first, without debts. Power fails in between: rows that owe nothing, which
         //    the next run takes over.
         let fits = news.fits(&known);
         if !fits {
@@ -92,20 +116,20 @@ impl Incoming {
             lay::lay(rim, "act#virus-detection#", &news.notices, |n| n.issued.is_some()).await?;
         }
 
-        // 5. One commit: reception, take-charge owed, filings or notices owed, or the spread that makes them so.
+        // 4. One commit: reception, take-charge owed, filings or notices owed, or the spread that makes them so.
         draft.append(self.entry(about.clone(), Event::Received, checks));
-        if let Some(virus) = &virus {
+        if let Some(virus) = virus {
             draft.append(self.virus_entry(rim, about, virus, checks));
         }
         for receipt in &news.receipts {
-            draft.append(self.taken_in_charge(&letters, receipt));
+            draft.append(self.taken_in_charge(letters, receipt));
             draft.insert(receipt, Some(acts::owed(receipt)))?;
         }
         if fits {
             news.into_draft(&mut draft, self.at)?;
         }
-        known.head_into(&mut draft, self.head(&letters, fits))?;
-        self.close(&mut draft, "envelope", Some(partition), Some(bracketed(&letter)))?;
+        known.head_into(&mut draft, self.head(letters, fits))?;
+        close(&mut draft, "envelope")?;
         rim.commit(draft).await
     }
 
@@ -290,6 +314,7 @@ impl News {
 }
 
 /// What earlier receptions of the same envelope left.
+#[derive(Default)]
 struct Known {
     head: Option<Found<DestinationHead>>,
     /// Filings and acts by `sk`: whether they owe their work or have done it. The others were laid by a run that did
@@ -300,7 +325,7 @@ struct Known {
 impl Known {
     /// One query: head, filings and acts are one partition.
     async fn read(rim: &Rim, partition: &Partition) -> Result<Self, StageError> {
-        let mut known = Self { head: None, rows: HashMap::new() };
+        let mut known = Self::default();
         let mut after = None;
         loop {
             let page = rim.facts.query(Table::Letters, partition.as_str(), "", after.as_deref(), 200).await?;
