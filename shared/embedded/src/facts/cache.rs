@@ -13,7 +13,7 @@ use std::{
 use stages::ports::{RowKey, StoredRow};
 
 /// Bytes of rows in one of the two halves.
-const HALF_BYTES: usize = 8 << 20;
+const HALF_BYTES: usize = 4 << 20;
 
 /// What an entry costs beside its strings, about.
 const ENTRY_BYTES: usize = 200;
@@ -66,7 +66,7 @@ impl Cache {
             halves.old.remove(&key);
             match now {
                 Some(now) => halves.insert(key, now),
-                None => drop(halves.young.remove(&key)),
+                None => halves.forget(&key),
             }
         }
     }
@@ -85,9 +85,11 @@ impl Cache {
 
 impl Halves {
     fn insert(&mut self, key: RowKey, row: Option<StoredRow>) {
-        self.young_bytes +=
-            ENTRY_BYTES + key.pk.len() + key.sk.len() + row.as_ref().map_or(0, |r| r.row.body.len());
-        self.young.insert(key, row);
+        let key_bytes = key.pk.len() + key.sk.len();
+        self.young_bytes += size(key_bytes, row.as_ref());
+        if let Some(was) = self.young.insert(key, row) {
+            self.young_bytes -= size(key_bytes, was.as_ref());
+        }
         if self.young_bytes > HALF_BYTES {
             // The old one's table is used again: a new one would be asked for, and moved, size by size.
             self.old.clear();
@@ -95,6 +97,17 @@ impl Halves {
             self.young_bytes = 0;
         }
     }
+
+    fn forget(&mut self, key: &RowKey) {
+        if let Some(was) = self.young.remove(key) {
+            self.young_bytes -= size(key.pk.len() + key.sk.len(), was.as_ref());
+        }
+    }
+}
+
+/// Bytes of an entry, about.
+fn size(key_bytes: usize, row: Option<&StoredRow>) -> usize {
+    ENTRY_BYTES + key_bytes + row.map_or(0, |r| r.row.body.len())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use pec::Instant;
 use rusqlite::{Connection, OptionalExtension, params};
 use stages::{
     log::LogEntry,
-    ports::{Commit, FactsError, Lookup, Row, RowKey, StoredRow, Write},
+    ports::{Commit, FactsError, Lookup, Row, RowKey, StoredRow, Table, Write},
 };
 
 use super::{
@@ -61,17 +61,26 @@ pub(super) fn prepare(commit: Commit) -> Result<Prepared, FactsError> {
 }
 
 impl Prepared {
-    /// What each of its rows is after it was written.
+    /// What each of its rows is after it was written, as far as that is worth remembering: a row that owes nothing any
+    /// more is done, and a message that was filed is not looked at within milliseconds.
     pub(super) fn left(self) -> Vec<(RowKey, Option<Option<StoredRow>>)> {
+        let soon = |row: &Row, replaced: bool| match row.key.table {
+            Table::Letters => row.debt.is_some() || !replaced,
+            Table::Mailboxes => replaced,
+            Table::Registry => true,
+        };
+        let kept = |row: Row, version, replaced| {
+            let key = row.key.clone();
+            let stored = soon(&row, replaced).then_some(Some(StoredRow { row, version }));
+            (key, stored)
+        };
         let now = |write| match write {
-            PreparedWrite::Insert(p) => Some((p.row.key.clone(), Some(StoredRow { row: p.row, version: 1 }))),
-            PreparedWrite::Replace { row: p, was } => {
-                Some((p.row.key.clone(), Some(StoredRow { row: p.row, version: was + 1 })))
-            }
-            PreparedWrite::Delete { key, .. } => Some((key, None)),
+            PreparedWrite::Insert(p) => Some(kept(p.row, 1, false)),
+            PreparedWrite::Replace { row: p, was } => Some(kept(p.row, was + 1, true)),
+            PreparedWrite::Delete { key, .. } => Some((key, Some(None))),
             PreparedWrite::Check { .. } => None,
         };
-        self.writes.into_iter().filter_map(now).map(|(key, row)| (key, Some(row))).collect()
+        self.writes.into_iter().filter_map(now).collect()
     }
 }
 
