@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use machine::ClamdAddress;
 use pec::{Address, Instant};
 
@@ -152,7 +152,8 @@ pub struct Up {
 /// How mail goes out to other systems.
 #[derive(Debug, Args)]
 pub struct Outgoing {
-    /// The DNS server for mail to other systems; those of this machine where it is left out
+    /// The DNS server for mail to other systems, those of this machine where it is left out; and for SPF, DKIM and DMARC
+    /// of ordinary mail, about which nobody is asked where it is left out
     #[arg(long, value_name = "ADDR:PORT")]
     pub dns: Option<SocketAddr>,
     /// The port of other systems' incoming points
@@ -310,6 +311,13 @@ Example:
     /// Passwords for single devices
     #[command(subcommand)]
     AppPassword(AppPassword),
+    /// Ordinary mail taken or refused; receipts in INBOX or in a folder of their own
+    #[command(after_help = "\
+Without --ordinary and --receipts it shows what is chosen. It holds for what comes from then on.
+
+Example:
+  sigillo account settings --data ./demo destinatario@pec.demo.example --ordinary take")]
+    Settings(AccountSettings),
     /// Who signed in, and who failed, in one month
     #[command(after_help = "\
 One line a day, way and network; sign-ins are noted once an hour at most. Without ADDRESS: what was
@@ -318,6 +326,38 @@ tried under names that are no account.
 Example:
   sigillo account sign-ins --data ./demo mittente@pec.demo.example --month 2026-03 --json")]
     SignIns(AccountSignIns),
+}
+
+/// `sigillo account settings`
+#[derive(Debug, Args)]
+pub struct AccountSettings {
+    /// Whose
+    #[command(flatten)]
+    pub account: AccountOne,
+    /// Ordinary mail: taken inside anomaly envelopes, or refused
+    #[arg(long)]
+    pub ordinary: Option<Ordinary>,
+    /// Where receipts go
+    #[arg(long)]
+    pub receipts: Option<Receipts>,
+}
+
+/// What becomes of ordinary mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Ordinary {
+    /// It is filed inside an anomaly envelope
+    Take,
+    /// It is refused
+    Refuse,
+}
+
+/// Where receipts go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Receipts {
+    /// Beside the letters
+    Inbox,
+    /// To a folder of their own
+    Folder,
 }
 
 /// `sigillo account app-password`

@@ -39,6 +39,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Account(Account::AppPassword(AppPassword::Add(args))) => command::account::add(&args),
         Command::Account(Account::AppPassword(AppPassword::List(args))) => command::account::list(&args),
         Command::Account(Account::AppPassword(AppPassword::Revoke(args))) => command::account::revoke(&args),
+        Command::Account(Account::Settings(args)) => command::account::settings(&args),
         Command::Account(Account::SignIns(args)) => command::account::sign_ins(&args),
         Command::Domain(Domain::Records(args)) => command::domain::records(&args),
         Command::Domain(Domain::Settings(args)) => command::domain::settings(&args),

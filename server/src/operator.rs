@@ -4,7 +4,7 @@
 use pec::{Address, Instant};
 use serde::{Deserialize, Serialize};
 use stages::{
-    accounts::{Accounts, AppPassword, AuditEntry, ManageError},
+    accounts::{Accounts, AppPassword, AuditEntry, Choices, ManageError},
     ports::Ids,
 };
 
@@ -36,6 +36,15 @@ pub enum Operation {
         /// Which.
         id: String,
     },
+    /// What the owner chooses; what is not given stays.
+    Choose {
+        /// Whose.
+        address: Address,
+        /// Whether ordinary mail is taken.
+        takes_ordinary: Option<bool>,
+        /// Whether receipts go to INBOX.
+        receipts_in_inbox: Option<bool>,
+    },
     /// Who signed in, and who failed.
     SignIns {
         /// Whose; without one, what happened under names that are no account.
@@ -63,6 +72,13 @@ pub enum Done {
     },
     /// Nothing more to say.
     Revoked,
+    /// What the owner chose.
+    Chosen {
+        /// Whether ordinary mail is taken.
+        takes_ordinary: bool,
+        /// Whether receipts go to INBOX.
+        receipts_in_inbox: bool,
+    },
     /// Sign-ins and failures.
     SignIns {
         /// Day by day.
@@ -113,6 +129,14 @@ pub async fn perform(accounts: &Accounts, operation: Operation, now: Instant) ->
         Operation::RevokeAppPassword { address, id } => {
             accounts.revoke_app_password(&address, &id, now).await?;
             Done::Revoked
+        }
+        Operation::Choose { address, takes_ordinary, receipts_in_inbox } => {
+            let choices = Choices { takes_ordinary, receipts_in_inbox };
+            let mailbox = accounts.choose(&address, choices).await?;
+            Done::Chosen {
+                takes_ordinary: mailbox.takes_ordinary,
+                receipts_in_inbox: mailbox.receipts_in_inbox,
+            }
         }
         Operation::SignIns { address, month } => {
             Done::SignIns { entries: accounts.audit(address.as_ref(), &month).await? }

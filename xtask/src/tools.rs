@@ -4,18 +4,19 @@ use std::{path::Path, process::Command};
 
 use crate::run::{Error, Result, root, sh};
 
-/// A program of the tests and the Debian package that brings it.
+/// A program of the tests and the Debian packages that bring it, with spaces between.
 struct Tool {
     program: &'static str,
     package: &'static str,
 }
 
-const TOOLS: [Tool; 5] = [
+const TOOLS: [Tool; 6] = [
     Tool { program: "openssl", package: "openssl" },
     Tool { program: "xmllint", package: "libxml2-utils" },
     Tool { program: "curl", package: "curl" },
     Tool { program: "clamd", package: "clamav-daemon" },
     Tool { program: "dnsmasq", package: "dnsmasq-base" },
+    Tool { program: "swaks", package: "swaks libnet-ssleay-perl" },
 ];
 
 /// Where programs for root lie, which is not on everybody's PATH.
@@ -38,7 +39,7 @@ pub fn ensure() -> Result {
     if missing.is_empty() {
         return Ok(());
     }
-    let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    let packages: Vec<&str> = missing.iter().flat_map(|tool| tool.package.split(' ')).collect();
     if !(is_root() && Path::new("/usr/bin/apt-get").exists()) {
         return Err(Error::Other(format!("install these packages first: {}", packages.join(" "))));
     }

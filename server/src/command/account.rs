@@ -8,7 +8,10 @@ use stages::accounts::{Accounts, AuditEntry, ManageError};
 
 use super::{CommandError, client::Operations, failed, now, print, print_json, up};
 use crate::{
-    cli::{AccountOne, AccountSignIns, AppPasswordAdd, AppPasswordRevoke, Data},
+    cli::{
+        AccountOne, AccountSettings, AccountSignIns, AppPasswordAdd, AppPasswordRevoke, Data, Ordinary,
+        Receipts,
+    },
     demo::Demo,
     folder::{Access, Folder},
     operator::{Done, Operation, Shown, perform},
@@ -80,6 +83,31 @@ pub fn revoke(args: &AppPasswordRevoke) -> Result<u8, CommandError> {
         print_json(&serde_json::json!({ "address": address, "id": id, "revoked": true }))?;
     } else {
         print(&printable(&format!("revoked   {id}")))?;
+    }
+    Ok(0)
+}
+
+/// `sigillo account settings`
+///
+/// # Errors
+/// [`CommandError`]
+pub fn settings(args: &AccountSettings) -> Result<u8, CommandError> {
+    let AccountOne { data, address } = &args.account;
+    let operation = Operation::Choose {
+        address: address.clone(),
+        takes_ordinary: args.ordinary.map(|choice| choice == Ordinary::Take),
+        receipts_in_inbox: args.receipts.map(|choice| choice == Receipts::Inbox),
+    };
+    let done = operate(data, operation)?;
+    let Done::Chosen { takes_ordinary, receipts_in_inbox } = done else { return Err(strange()) };
+    let ordinary = if takes_ordinary { "take" } else { "refuse" };
+    let receipts = if receipts_in_inbox { "inbox" } else { "folder" };
+    if data.json {
+        let shown = serde_json::json!({ "address": address, "ordinary": ordinary, "receipts": receipts });
+        print_json(&shown)?;
+    } else {
+        print(&format!("ordinary  {ordinary}"))?;
+        print(&format!("receipts  {receipts}"))?;
     }
     Ok(0)
 }

@@ -18,7 +18,11 @@ use crate::{
     cli::{Outgoing, Up},
     demo::Demo,
     directory::{Source, keep_fresh},
-    doors::{Doors, DoorsError, Ground, Kind, Places, file::DoorsFile},
+    doors::{
+        Doors, Ground, Kind, Places,
+        file::DoorsFile,
+        smtp::{self, Authenticator},
+    },
     folder::{Access, Folder},
     http,
     operator::Token,
@@ -69,7 +73,7 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
         Ground { rim: provider.rim().clone(), accounts, tls: tls.clone(), name: demo.mail_domain.clone() };
     let mut doors = Doors::new(tls, Places::new(args.listen, &args.door));
     let token = Token::draw(provider.rim().ids.as_ref());
-    open(&mut doors, &ground).await.map_err(failed)?;
+    open(&mut doors, &ground, &folder, args).await?;
     // The last, since it tells mail programs of the others.
     let file = DoorsFile::new(&folder, &args.host, doors.opened());
     let router = http::router(ground, token.clone(), Published::new(&demo.provider, &file));
@@ -111,8 +115,10 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
 }
 
 /// Every mail door of the provider. Another one: its session and its limits beside these.
-async fn open(_doors: &mut Doors, _ground: &Ground) -> Result<(), DoorsError> {
-    Ok(())
+async fn open(doors: &mut Doors, ground: &Ground, folder: &Folder, args: &Up) -> Result<(), CommandError> {
+    let authenticator = args.outgoing.dns.map(|dns| Authenticator::new(dns, &ground.name)).transpose();
+    let authenticator = authenticator.map_err(failed)?;
+    smtp::open(doors, ground, folder.root(), authenticator).await.map_err(failed)
 }
 
 /// clamd where one is named, else the built-in scanner, which says what it is not.

@@ -37,7 +37,7 @@ use crate::{
 use audit::Record;
 pub use audit::{AuditEntry, AuditEvent};
 use guesses::{FREE_FAILURES, Guesses, Peers, Places};
-pub use manage::ManageError;
+pub use manage::{Choices, ManageError};
 pub use password::{AppPassword, Credentials, PASSWORD_BYTES_MAX, Password};
 
 /// How long a verdict "right" holds without argon2, from its last use on: who signs in every minute is not held up by

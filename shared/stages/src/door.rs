@@ -14,7 +14,7 @@ use crate::{
     ports::{BlobError, RowKey, Table},
     registry::MailboxState,
     rim::{Body, Draft},
-    rows::Ticket,
+    rows::{Sighting, Ticket},
 };
 
 /// How a message came, for its trace and for the log.
@@ -113,6 +113,7 @@ pub async fn submit(rim: &Rim, submission: Submission) -> Result<SpoolId, DoorEr
         via,
         tls,
         is_unanswerable: false,
+        seen: Sighting::default(),
     };
     put(rim, &ticket, original::admit(&submission.raw, &trace)).await?;
 
@@ -126,7 +127,15 @@ pub async fn submit(rim: &Rim, submission: Submission) -> Result<SpoolId, DoorEr
 /// # Errors
 /// [`DoorError`]; after [`DoorError::Stage`] the message may have been taken or not.
 pub async fn receive(rim: &Rim, arrival: Arrival) -> Result<SpoolId, DoorError> {
-    take(rim, arrival, false).await
+    take(rim, arrival, Sighting::default(), false).await
+}
+
+/// The same, with what the door saw of the other end.
+///
+/// # Errors
+/// As [`receive`].
+pub async fn receive_from(rim: &Rim, arrival: Arrival, seen: Sighting) -> Result<SpoolId, DoorError> {
+    take(rim, arrival, seen, false).await
 }
 
 /// The same for a message whose reverse path nobody vouches for, and that could not be refused where it came in: no
@@ -135,10 +144,15 @@ pub async fn receive(rim: &Rim, arrival: Arrival) -> Result<SpoolId, DoorError> 
 /// # Errors
 /// As [`receive`].
 pub async fn receive_unanswerable(rim: &Rim, arrival: Arrival) -> Result<SpoolId, DoorError> {
-    take(rim, arrival, true).await
+    take(rim, arrival, Sighting::default(), true).await
 }
 
-async fn take(rim: &Rim, arrival: Arrival, is_unanswerable: bool) -> Result<SpoolId, DoorError> {
+async fn take(
+    rim: &Rim,
+    arrival: Arrival,
+    seen: Sighting,
+    is_unanswerable: bool,
+) -> Result<SpoolId, DoorError> {
     let raw_bytes = bounded(rim, &arrival.raw, &arrival.transaction)?;
     if arrival.transaction.forward_paths.is_empty() {
         return Err(DoorError::NoRecipient);
@@ -155,6 +169,7 @@ async fn take(rim: &Rim, arrival: Arrival, is_unanswerable: bool) -> Result<Spoo
         via: arrival.channel.via,
         tls: arrival.channel.tls,
         is_unanswerable,
+        seen,
     };
     put(rim, &ticket, Rope::from(arrival.raw)).await?;
     hint(rim, Job::Receive { spool: spool.clone() }).await;
@@ -236,8 +251,11 @@ fn bounded(rim: &Rim, raw: &Bytes, transaction: &Transaction) -> Result<u64, Doo
     Ok(size_bytes)
 }
 
-/// F7 (RFC 6109 §5.2, spec 4.1): the account owns the reverse path, and may send.
-async fn owns(rim: &Rim, account: &MailboxId, sender: Option<&Address>) -> Result<bool, StageError> {
+/// F7 (RFC 6109 §5.2, spec 4.1): whether the account owns the reverse path, and may send. [`submit`] asks it again.
+///
+/// # Errors
+/// [`StageError::Facts`]
+pub async fn owns(rim: &Rim, account: &MailboxId, sender: Option<&Address>) -> Result<bool, StageError> {
     let Some(sender) = sender else { return Ok(false) };
     let mailbox = rim.mailbox(sender).await?;
     Ok(mailbox.is_some_and(|m| m.id == *account && m.state == MailboxState::Active))

@@ -12,7 +12,7 @@ use crate::{
     log::{About, Event, LogEntry},
     ports::{Relayed, RowKey, Scan},
     rim::{Draft, Found},
-    rows::{DispatchRow, SpoolRow},
+    rows::{DispatchRow, Sighting, SpoolRow},
 };
 
 mod addressed;
@@ -50,6 +50,7 @@ pub async fn receive(rim: &Rim, spool: &SpoolId) -> Result<(), StageError> {
         via: ticket.via,
         tls: ticket.tls,
         is_answerable: !ticket.is_unanswerable,
+        seen: ticket.seen,
         from: Source::Spool(spool.clone()),
     };
     // 3. D16: what comes in clear is handled, and looked at.
@@ -84,6 +85,7 @@ pub async fn receive_own(rim: &Rim, dispatch: &RowKey) -> Result<(), StageError>
         via: "own".to_owned(),
         tls: "in-process".to_owned(),
         is_answerable: true,
+        seen: Sighting::default(),
         from: Source::Own(Box::new(found)),
     };
     incoming.handle(rim).await
@@ -111,6 +113,7 @@ struct Incoming {
     tls: String,
     /// Whether the reverse path may be told that it was not delivered.
     is_answerable: bool,
+    seen: Sighting,
     from: Source,
 }
 
@@ -197,10 +200,16 @@ impl Incoming {
     fn entry(&self, about: About, event: Event, checks: &[CheckLine]) -> LogEntry {
         let failed = checks.iter().filter(|c| !c.passed).map(|c| c.name.as_str());
         let failed = failed.collect::<Vec<_>>().join(", ");
-        let entry = LogEntry::new(about, Side::Destination, event, self.id.clone(), self.at)
+        let mut entry = LogEntry::new(about, Side::Destination, event, self.id.clone(), self.at)
             .digest(self.sha256.clone())
             .with("via", self.via.clone())
             .with("tls", self.tls.clone());
+        let Sighting { peer, hello, authentication } = &self.seen;
+        for (name, value) in [("peer", peer), ("hello", hello), ("authentication", authentication)] {
+            if !value.is_empty() {
+                entry = entry.with(name, value.chars().take(TEXT_CHARS_MAX).collect::<String>());
+            }
+        }
         if failed.is_empty() { entry } else { entry.with("failed-checks", failed) }
     }
 
@@ -219,5 +228,5 @@ impl Incoming {
     }
 }
 
-/// Characters of a subject or identifier of what is no letter, in the log.
+/// Characters of what others wrote about what is no letter, in the log.
 const TEXT_CHARS_MAX: usize = 2_000;

@@ -42,6 +42,21 @@ pub struct Ticket {
     /// status notification goes there (spec 0.2 D13, behind SES).
     #[serde(default)]
     pub is_unanswerable: bool,
+    /// What an incoming door saw of the other end; for the log.
+    #[serde(default)]
+    pub seen: Sighting,
+}
+
+/// What an incoming door saw of the other end. What it does not know is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sighting {
+    /// Its IP address.
+    pub peer: String,
+    /// What it calls itself.
+    pub hello: String,
+    /// What SPF, DKIM and DMARC say of ordinary mail, as in `Authentication-Results` (RFC 8601).
+    pub authentication: String,
 }
 
 /// What became of a spool entry: written by accept's or receive's commit.

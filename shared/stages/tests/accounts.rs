@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use pec::{Address, Instant};
 use sigillo_stages::{
     Rim, StageError,
-    accounts::{Accounts, AuditEvent, ManageError, Password, SignInRefused, SignedIn},
+    accounts::{Accounts, AuditEvent, Choices, ManageError, Password, SignInRefused, SignedIn},
     ids::MailboxId,
     ports::{Passwords, PasswordsError},
     registry::{Mailbox, MailboxState},
@@ -145,6 +145,25 @@ fn an_alias_signs_in_too() {
     let bench = bench();
     bench.set("destinatario", OWN, 0);
     assert_eq!(bench.asks("alias", OWN, 0).unwrap().mailbox.id.0, "m-destinatario");
+}
+
+/// What is not given stays; what is chosen is there for whoever reads the mailbox next.
+#[test]
+fn an_owner_chooses_what_becomes_of_ordinary_mail_and_of_receipts() {
+    let bench = bench();
+    let choose = |local: &str, choices| {
+        exec::run(bench.accounts.choose(&ALFA.user(local), choices)).unwrap().map(|mailbox| {
+            let read = exec::run(bench.world.rim().mailbox(&mailbox.address)).unwrap().unwrap();
+            assert_eq!(read.as_ref(), Some(&mailbox));
+            (mailbox.takes_ordinary, mailbox.receipts_in_inbox)
+        })
+    };
+    let before = choose("mittente", Choices::default()).unwrap();
+    let takes = Choices { takes_ordinary: Some(!before.0), receipts_in_inbox: None };
+    assert_eq!(choose("mittente", takes).unwrap(), (!before.0, before.1));
+    let receipts = Choices { takes_ordinary: None, receipts_in_inbox: Some(!before.1) };
+    assert_eq!(choose("mittente", receipts).unwrap(), (!before.0, !before.1));
+    assert!(matches!(choose("ignoto", takes), Err(ManageError::NoAccount)));
 }
 
 /// Nobody learns whether an account exists, nor that it is disabled: same answers, same calls, same comparisons.

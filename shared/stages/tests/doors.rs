@@ -4,12 +4,13 @@
 use bytes::Bytes;
 use pec::{Address, Kind, Transaction};
 use sigillo_stages::{
-    door::DoorError,
+    door::{self, DoorError},
     ids::{Door, MailboxId},
     log::Event,
     mailbox,
     ports::Facts,
     receive::{Classified, classify},
+    rows::Sighting,
     watch,
 };
 use sigillo_tests::world::{
@@ -76,7 +77,29 @@ fn ordinary_mail_is_refused_only_when_everybody_refuses_it() {
     assert_eq!(ask(&["destinatario"]), Classified::OrdinaryRefused);
     assert_eq!(ask(&["ignoto"]), Classified::NoSuchMailbox);
     assert_eq!(ask(&["ignoto", "destinatario"]), Classified::OrdinaryRefused);
-    assert_eq!(ask(&["destinatario", "aperta"]), Classified::Take);
+    assert_eq!(ask(&["destinatario", "aperta"]), Classified::Ordinary);
+}
+
+/// What the door saw of the other end is in the legal log.
+#[test]
+fn the_log_tells_who_brought_ordinary_mail_and_what_speaks_for_it() {
+    let world = World::of(&ALFA);
+    let rim = world.rim();
+    let raw = message(&address("utente@posta.example"), &[ALFA.user("aperta")], &[], "Buongiorno.");
+    let seen = Sighting {
+        peer: "192.0.2.1".to_owned(),
+        hello: "mx.posta.example".to_owned(),
+        authentication: "spf=pass; dkim=none; dmarc=none".to_owned(),
+    };
+    let arrival = arrival(Some(address("utente@posta.example")), vec![ALFA.user("aperta")], raw);
+    exec::run(door::receive_from(&rim, arrival, seen)).unwrap().unwrap();
+    world.heal();
+    let evidence = world.evidence();
+    let entry = evidence.logged(Event::Received).remove(0);
+    let detail = |name: &str| entry.detail.get(name).map(String::as_str);
+    assert_eq!(detail("peer"), Some("192.0.2.1"));
+    assert_eq!(detail("hello"), Some("mx.posta.example"));
+    assert_eq!(detail("authentication"), Some("spf=pass; dkim=none; dmarc=none"));
 }
 
 /// The same: what may be PEC is taken, whatever the mailbox refuses.

@@ -20,7 +20,7 @@ use stages::{
     ids::{Door, MailboxId},
     ports::{BlobError, Clock, Ids, Queue, QueueError},
     registry::MailboxState,
-    rows::Ticket,
+    rows::{Sighting, Ticket},
 };
 
 use self::event::{Event, Place, Verdicts};
@@ -194,6 +194,7 @@ async fn spool_unowned(rim: &Rim, mut transaction: Transaction, raw: &Bytes) -> 
         via,
         tls,
         is_unanswerable: false,
+        seen: Sighting::default(),
     };
     let json = serde_json::to_vec(&ticket).map_err(|e| StageError::Damaged(format!("a ticket: {e}")))?;
     rim.blobs

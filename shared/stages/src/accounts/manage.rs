@@ -33,7 +33,43 @@ pub enum ManageError {
     Stage(#[from] StageError),
 }
 
+/// What the owner of an account chooses; `None` leaves it as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    /// Ordinary mail is taken, in anomaly envelopes, or refused (RFC 6109 §2.2.2, spec 5.3 D).
+    pub takes_ordinary: Option<bool>,
+    /// Receipts go to INBOX, or to a folder of their own.
+    pub receipts_in_inbox: Option<bool>,
+}
+
 impl Accounts {
+    /// Changes what the owner chooses, and gives the mailbox as it is then. It holds for what is filed from then on.
+    ///
+    /// # Errors
+    /// [`ManageError`]
+    pub async fn choose(&self, address: &Address, choices: Choices) -> Result<Mailbox, ManageError> {
+        for _ in 0..RACES_MAX {
+            let found = self.rim.read::<Mailbox>(&Mailbox::key_of(address.as_str())).await?;
+            let Found { value: before, version, debt } = found.ok_or(ManageError::NoAccount)?;
+            let after = Mailbox {
+                takes_ordinary: choices.takes_ordinary.unwrap_or(before.takes_ordinary),
+                receipts_in_inbox: choices.receipts_in_inbox.unwrap_or(before.receipts_in_inbox),
+                ..before.clone()
+            };
+            if after == before {
+                return Ok(before);
+            }
+            let mut draft = Draft::new();
+            draft.replace(version, &after, debt).map_err(StageError::from)?;
+            match self.rim.commit(draft).await {
+                Ok(()) => return Ok(after),
+                Err(StageError::Raced) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StageError::Raced.into())
+    }
+
     /// Makes an account: the mailbox, unless it is there, and its first password, in one commit.
     ///
     /// # Errors

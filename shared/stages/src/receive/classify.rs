@@ -9,8 +9,10 @@ use crate::{Rim, StageError};
 /// What the door may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Classified {
-    /// `250`: PEC, undecided, or somebody takes it. `receive` decides again.
+    /// `250`: PEC, or about a letter of ours. `receive` decides again.
     Take,
+    /// `250`: ordinary mail that somebody takes, as far as can be seen.
+    Ordinary,
     /// `550 5.1.1`: ordinary mail, and no recipient exists.
     NoSuchMailbox,
     /// `554 5.7.1`: ordinary mail, and every recipient refuses it.
@@ -35,7 +37,7 @@ pub async fn classify(
     }
     let addressed = addressed::resolve(rim, &transaction.forward_paths).await?;
     if addressed.iter().any(|a| a.takes_ordinary().is_some()) {
-        return Ok(Classified::Take);
+        return Ok(Classified::Ordinary);
     }
     // A bounce about a letter of ours is for everybody who exists, and for the service address (D13, D17).
     if bounce::quoted(rim, message, transaction).await?.is_some() {

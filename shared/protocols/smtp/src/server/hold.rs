@@ -173,7 +173,7 @@ mod tests {
         let room = Room::new(folder.path().to_owned(), 2, 8);
         let (mut one, mut other) = (room.hold(), room.hold());
         fill(&mut one, 128).await.unwrap();
-        fill(&mut other, 129).await.unwrap_err();
+        fill(&mut other, 144).await.unwrap_err();
         assert_eq!(room.disk.available_permits(), 1, "what could not be kept is gone");
         one.clear();
         fill(&mut other, 128).await.unwrap();

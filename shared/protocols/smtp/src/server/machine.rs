@@ -213,7 +213,7 @@ impl Machine {
                     open.paths.forward_paths.push(path);
                 }
             }
-            Asked::Take => self.errors = 0,
+            Asked::Take => (self.errors, self.idle_commands) = (0, 0),
         }
         self.reply(reply);
         self.between()

@@ -20,11 +20,11 @@ pub struct Settings {
     pub size_bytes_max: u64,
     /// Recipients of a transaction; RFC 5321 §4.5.3.1.8 asks for 100.
     pub recipients_max: usize,
-    /// Refusals of a session before it is closed.
+    /// Refusals without a letter between them, before the session is closed.
     pub errors_max: u32,
     /// Refused sign-ins of a session before it is closed.
     pub sign_in_failures_max: u32,
-    /// Commands in a minute that carry no letter on (NOOP, RSET, EHLO, ...).
+    /// Commands in a minute that carry no letter on (NOOP, RSET, EHLO, ...), without a letter between them.
     pub idle_commands_per_minute: u32,
 }
 

@@ -120,8 +120,9 @@ fn ten_thousand_recipients_are_a_thousand() {
     let recipients: String = (0..10_000).map(|n| format!("RCPT TO:<d{n}@pec.beta.example>\r\n")).collect();
     talk.say_in_pieces(recipients.as_bytes(), 16_384);
     assert_eq!(talk.outcome.said.matches("250 2.1.5").count(), 1000);
-    assert_eq!(talk.outcome.said.matches("452 4.5.3").count(), 20);
-    assert!(talk.outcome.closed, "too many errors");
+    assert_eq!(talk.outcome.said.matches("452 4.5.3").count(), 9000);
+    talk.say(b"DATA\r\nx\r\n.\r\n");
+    assert_eq!(talk.outcome.taken[0].0.forward_paths.len(), 1000, "those before are served");
 }
 
 /// NUL is no line end and no command; in a message it is for the checks behind (spec 0.2 D1).

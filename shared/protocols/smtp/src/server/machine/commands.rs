@@ -90,17 +90,15 @@ impl Machine {
     }
 
     fn rcpt(&mut self, path: &str) -> Option<Step> {
-        let refusal = match &self.open {
-            None => Some(reply::NO_MAIL),
-            Some(open) if open.chunked.is_some() => Some(reply::IN_CHUNKS),
+        match &self.open {
+            None => self.refuse(&reply::NO_MAIL),
+            Some(open) if open.chunked.is_some() => self.refuse(&reply::IN_CHUNKS),
+            // No error: the client sends to those before, and to these in the next letter.
             Some(open) if open.paths.forward_paths.len() >= self.settings.recipients_max => {
-                Some(reply::TOO_MANY_RECIPIENTS)
+                self.reply(&reply::TOO_MANY_RECIPIENTS);
+                None
             }
-            Some(_) => None,
-        };
-        match refusal {
-            Some(reply) => self.refuse(&reply),
-            None => Some(self.ask(Asked::Recipient(path.to_owned()), Ask::Recipient(path.to_owned()))),
+            Some(_) => Some(self.ask(Asked::Recipient(path.to_owned()), Ask::Recipient(path.to_owned()))),
         }
     }
 
