@@ -53,7 +53,7 @@ pub async fn id(rim: &Rim, of: &MailboxId, name: &str) -> String {
 pub fn new_message(text: &str, flags: &[&str]) -> NewMessage {
     let raw = message(&ALFA.user("mittente"), &[ALFA.user("destinatario")], &[], text);
     let flags = flags.iter().map(|&f| f.to_owned()).collect();
-    NewMessage { octets: Rope::from(raw), flags, received_at: None }
+    NewMessage { octets: Rope::from(raw), flags, received_at: None, structure: None }
 }
 
 /// Reads a mailbox as sessions read it.

@@ -3,7 +3,7 @@
 use mime::{Headers, Limits, Rope};
 use pec::Instant;
 
-use super::{MailboxError, RACES_MAX, Refusal, desk::Desk, making::Made, rows::Message};
+use super::{MailboxError, RACES_MAX, Refusal, STRUCTURE_BYTES_MAX, desk::Desk, making::Made, rows::Message};
 use crate::{Rim, StageError, ids::MailboxId, rows::Summary};
 
 /// Octets at the beginning of a message that are looked at for its header.
@@ -21,6 +21,8 @@ pub struct NewMessage {
     pub flags: Vec<String>,
     /// INTERNALDATE, if the client says one.
     pub received_at: Option<Instant>,
+    /// See [`Message::structure`]; one that is too large is not kept.
+    pub structure: Option<String>,
 }
 
 /// Where it is: APPENDUID (RFC 4315 §3).
@@ -55,13 +57,15 @@ pub async fn append(
     // 2. The octets. Power fails after it: they go in an hour, and the client was told nothing.
     let at = rim.now();
     let summary = summary(&message.octets, size_bytes, message.received_at.unwrap_or(at));
+    let structure = message.structure.filter(|text| text.len() <= STRUCTURE_BYTES_MAX);
     let made = Made::begin(rim, mailbox, 1).await?;
     for blob in made.blobs() {
         rim.blobs.put_if_absent(blob, message.octets.clone()).await?;
     }
 
     // 3. One commit.
-    let named = Named { folder, flags: &message.flags, at: message.received_at.unwrap_or(at), summary };
+    let named =
+        Named { folder, flags: &message.flags, at: message.received_at.unwrap_or(at), summary, structure };
     match name(rim, mailbox, &made, &named, quota_bytes).await {
         Err(MailboxError::Refused(refusal)) => {
             made.undo(rim).await;
@@ -76,6 +80,7 @@ struct Named<'a> {
     flags: &'a [String],
     at: Instant,
     summary: Summary,
+    structure: Option<String>,
 }
 
 async fn name(
@@ -110,7 +115,7 @@ async fn name(
                 filed_flags: flags,
                 filed_modseq: modseq,
                 received_at: named.at,
-                structure: None,
+                structure: named.structure.clone(),
             };
             desk.draft.insert(&message, None)?;
         }

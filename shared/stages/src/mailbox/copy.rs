@@ -1,5 +1,7 @@
 //! COPY and MOVE (RFC 9051 §6.4.7, §6.4.8; RFC 4315 §3).
 
+use std::sync::Arc;
+
 use super::{
     Entry, Flags, Keywords, MailboxError, RACES_MAX, Refusal, UidSet, View,
     desk::Desk,
@@ -243,7 +245,7 @@ async fn move_some(
         view.remove(&gone);
         view.state = state;
         if to == id {
-            view.entries.extend(new.iter().map(Entry::from));
+            Arc::make_mut(&mut view.entries).extend(new.iter().map(Entry::from));
             view.pending.arrived.extend(&new.iter().map(|m| m.uid).collect());
         }
         return Ok(rows.iter().zip(new).map(|(old, new)| (old.value.uid, new.uid)).collect());

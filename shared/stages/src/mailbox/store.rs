@@ -1,6 +1,6 @@
 //! STORE: flags of messages (RFC 9051 §6.4.6, RFC 7162 §3.1.3).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Entry, Flags, MailboxError, RACES_MAX, UidSet, View,
@@ -106,7 +106,7 @@ async fn store_some<S: AsRef<str>>(
                 Err(StageError::Raced) => continue,
                 other => other?,
             }
-            super::open::apply(&mut view.entries, [&change], |_| {});
+            super::open::apply(Arc::make_mut(&mut view.entries), [&change], |_| {});
             view.state = state;
         }
         stored.done.extend(&now.iter().map(|e| e.uid).collect());

@@ -1,5 +1,7 @@
 //! A folder as one session sees it.
 
+use std::sync::Arc;
+
 use super::{
     Entry, Keywords, MailboxError, UidSet,
     desk::state_of,
@@ -36,7 +38,8 @@ impl Changes {
 pub struct View {
     pub(super) mailbox: MailboxId,
     pub(super) state: FolderState,
-    pub(super) entries: Vec<Entry>,
+    /// Shared with who keeps what a session was told, and with other sessions on the folder.
+    pub(super) entries: Arc<Vec<Entry>>,
     pub(super) pending: Changes,
 }
 
@@ -50,7 +53,7 @@ impl View {
         Ok(Self {
             mailbox: mailbox.clone(),
             state: folded.state,
-            entries: folded.entries,
+            entries: Arc::new(folded.entries),
             pending: Changes::default(),
         })
     }
@@ -78,6 +81,12 @@ impl View {
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The same, to be kept: what changes in the view does not change in it.
+    #[must_use]
+    pub fn shared_entries(&self) -> Arc<Vec<Entry>> {
+        Arc::clone(&self.entries)
     }
 
     /// One message.
@@ -160,9 +169,9 @@ impl View {
     ) {
         let before = self.state.uidnext;
         let newest = self.entries.last().map_or(0, |e| e.uid);
-        self.entries.extend(arrived.filter(|e| e.uid > newest));
+        Arc::make_mut(&mut self.entries).extend(arrived.filter(|e| e.uid > newest));
         let mut flags = Vec::new();
-        let gone = open::apply(&mut self.entries, changes, |uid| flags.push(uid));
+        let gone = open::apply(Arc::make_mut(&mut self.entries), changes, |uid| flags.push(uid));
         let is_known = |uid: &u32| *uid < before;
         self.pending.vanished.extend(&gone.iter().filter(is_known).collect());
         self.pending.flags.extend(&flags.into_iter().filter(is_known).collect());
@@ -203,7 +212,7 @@ impl View {
 
     /// Takes messages out of it that the session itself removed.
     pub(super) fn remove(&mut self, uids: &UidSet) {
-        self.entries.retain(|e| !uids.contains(e.uid));
+        Arc::make_mut(&mut self.entries).retain(|e| !uids.contains(e.uid));
         self.pending.flags = self.pending.flags.without(uids);
         self.pending.arrived = self.pending.arrived.without(uids);
     }
