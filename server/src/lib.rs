@@ -7,6 +7,7 @@ pub mod directory;
 pub mod doors;
 pub mod folder;
 pub mod http;
+pub mod imap;
 pub mod letter;
 pub mod operator;
 pub mod settings;

@@ -4,7 +4,10 @@ use std::process::Command;
 
 use clap::{Args, Subcommand};
 
-use crate::run::{Result, build, root, sh};
+use crate::{
+    run::{Result, build, root, sh},
+    tools,
+};
 
 /// Measurements.
 #[derive(Args)]
@@ -31,6 +34,14 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Reading by IMAP beside Dovecot (Debian's dovecot-imapd, as root), with the same mailbox.
+    ///
+    /// Example: cargo xtask bench imap --messages 10000 --json
+    Imap {
+        /// Options of the benchmark; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
 }
 
 impl Bench {
@@ -39,7 +50,11 @@ impl Bench {
         let pipeline = build("sigillo-bench", &["--bin", "bench-pipeline"], false)?;
         sh(Command::new(pipeline).args(["--letters", "20", "--json"]).current_dir(root()))?;
         let smime = build("sigillo-bench", &["--bin", "bench-smime"], false)?;
-        sh(Command::new(smime).args(["--size-kb", "10", "--budget-ms", "50"]).current_dir(root()))
+        sh(Command::new(smime).args(["--size-kb", "10", "--budget-ms", "50"]).current_dir(root()))?;
+        let imap = build("sigillo-bench", &["--bin", "bench-imap"], false)?;
+        let sigillo = build("sigillo", &["--bin", "sigillo"], false)?;
+        let few = ["--alone", "--messages", "100", "--bodies", "50", "--idle", "5", "--runs", "1", "--json"];
+        sh(Command::new(imap).arg("--sigillo").arg(sigillo).args(few).current_dir(root()))
     }
 
     /// Runs it.
@@ -47,8 +62,14 @@ impl Bench {
         let (name, options) = match &self.what {
             What::Pipeline { options } => ("bench-pipeline", options),
             What::Smime { options } => ("bench-smime", options),
+            What::Imap { options } => ("bench-imap", options),
         };
         let program = build("sigillo-bench", &["--bin", name], true)?;
-        sh(Command::new(program).args(options).current_dir(root()))
+        let mut program = Command::new(program);
+        if matches!(self.what, What::Imap { .. }) {
+            tools::ensure_peers()?;
+            program.arg("--sigillo").arg(build("sigillo", &["--bin", "sigillo"], true)?);
+        }
+        sh(program.args(options).current_dir(root()))
     }
 }

@@ -10,10 +10,15 @@ struct Tool {
     package: &'static str,
 }
 
-const TOOLS: [Tool; 6] = [
+const TOOLS: [Tool; 11] = [
     Tool { program: "openssl", package: "openssl" },
     Tool { program: "xmllint", package: "libxml2-utils" },
     Tool { program: "curl", package: "curl" },
+    Tool { program: "mbsync", package: "isync" },
+    Tool { program: "neomutt", package: "neomutt" },
+    Tool { program: "offlineimap", package: "offlineimap3" },
+    Tool { program: "python3", package: "python3" },
+    Tool { program: "tmux", package: "tmux" },
     Tool { program: "clamd", package: "clamav-daemon" },
     Tool { program: "dnsmasq", package: "dnsmasq-base" },
     Tool { program: "swaks", package: "swaks libnet-ssleay-perl" },
@@ -33,9 +38,21 @@ fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout.trim_ascii() == b"0")
 }
 
+/// What only benchmarks run against.
+const PEERS: [Tool; 1] = [Tool { program: "dovecot", package: "dovecot-imapd" }];
+
 /// Makes sure that all tools are there.
 pub fn ensure() -> Result {
-    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !on_path(tool.program)).collect();
+    install(&TOOLS)
+}
+
+/// Makes sure that the servers are there which ours are measured beside.
+pub fn ensure_peers() -> Result {
+    install(&PEERS)
+}
+
+fn install(tools: &[Tool]) -> Result {
+    let missing: Vec<&Tool> = tools.iter().filter(|tool| !on_path(tool.program)).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -24,7 +24,7 @@ use crate::{
         smtp::{self, Authenticator},
     },
     folder::{Access, Folder},
-    http,
+    http, imap,
     operator::Token,
     settings::Published,
 };
@@ -118,7 +118,10 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
 async fn open(doors: &mut Doors, ground: &Ground, folder: &Folder, args: &Up) -> Result<(), CommandError> {
     let authenticator = args.outgoing.dns.map(|dns| Authenticator::new(dns, &ground.name)).transpose();
     let authenticator = authenticator.map_err(failed)?;
-    smtp::open(doors, ground, folder.root(), authenticator).await.map_err(failed)
+    smtp::open(doors, ground, folder.root(), authenticator).await.map_err(failed)?;
+    let (host, ground) = (imap::host(ground), ground.clone());
+    let session = move |c| imap::session(c, host.clone(), ground.clone());
+    doors.open(Kind::IMAPS, imap::limits(), session).await.map_err(failed)
 }
 
 /// clamd where one is named, else the built-in scanner, which says what it is not.

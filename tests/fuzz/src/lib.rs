@@ -2,6 +2,7 @@
 //! of a target, and what fuzzing ever found, lie in `seeds/NAME` and are run by every test run; `cargo xtask fuzz NAME
 //! --seconds N` goes on from them, guided by coverage.
 
+mod imap;
 mod mime;
 mod smtp;
 mod smtp_client;
@@ -13,8 +14,13 @@ pub type Target = fn(&[u8]);
 pub const VARIABLE: &str = "SIGILLO_FUZZ_TARGET";
 
 /// All targets by name, which is also the name of their folder of seeds.
-pub const TARGETS: [(&str, Target); 3] =
-    [("mime-entity", mime::entity), ("smtp-client", smtp_client::client), ("smtp-server", smtp::server)];
+pub const TARGETS: [(&str, Target); 5] = [
+    ("imap-session", imap::session),
+    ("imap-structure", imap::structure),
+    ("mime-entity", mime::entity),
+    ("smtp-client", smtp_client::client),
+    ("smtp-server", smtp::server),
+];
 
 /// The target of this name.
 #[must_use]

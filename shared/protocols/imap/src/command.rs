@@ -313,6 +313,13 @@ pub struct Section {
     pub style: Style,
 }
 
+impl Section {
+    /// `BINARY.PEEK[...]`
+    pub(crate) fn binary(part: &[u32]) -> Self {
+        Self { part: part.to_vec(), text: Text::Whole, partial: None, peek: true, style: Style::Binary }
+    }
+}
+
 /// How octets were asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {

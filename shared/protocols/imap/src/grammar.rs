@@ -8,7 +8,7 @@ mod list;
 mod search;
 
 pub(crate) use command::{append, command};
-pub(crate) use date::civil;
+pub(crate) use date::{civil, days};
 
 /// What is not understood, in words for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,3 +42,5 @@ pub(crate) const LIST_MAX: usize = 256;
 pub(crate) const TAG_BYTES_MAX: usize = 64;
 /// Octets of a mailbox name, as it is stored.
 pub(crate) const NAME_BYTES_MAX: usize = 512;
+/// Octets of all patterns of one LIST.
+pub(crate) const PATTERN_BYTES_MAX: usize = 1024;

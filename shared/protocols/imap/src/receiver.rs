@@ -98,10 +98,14 @@ impl Receiver {
         }
     }
 
-    /// Whether the next line is whole already.
+    /// Whether something has begun to come whose end must follow, and how many octets of a message are still to come.
     #[must_use]
-    pub fn has_line(&self) -> bool {
-        self.buffer.contains(&b'\n')
+    pub fn owes(&self) -> Option<u64> {
+        match self.state {
+            State::Message { left, .. } => Some(left),
+            State::Tail { .. } | State::Literal { .. } => Some(0),
+            _ => (!self.buffer.is_empty()).then_some(0),
+        }
     }
 
     /// The next line is an answer to us (AUTHENTICATE, IDLE), no command.
@@ -146,10 +150,11 @@ impl Receiver {
         let input = loop {
             match self.state {
                 State::Dead | State::Asked { .. } => return None,
-                State::Command => match self.command()? {
-                    Some(input) => break input,
-                    None => {}
-                },
+                State::Command => {
+                    if let Some(input) = self.command()? {
+                        break input;
+                    }
+                }
                 State::Literal { until } => {
                     if self.buffer.len() < until {
                         return None;

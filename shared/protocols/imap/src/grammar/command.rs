@@ -27,14 +27,14 @@ pub(crate) fn command(octets: &[u8]) -> Result<Command, Bad> {
 pub(crate) fn append(octets: &[u8]) -> Option<Append> {
     let mut cursor = Cursor::new(octets);
     let tag = tag(&mut cursor).ok()?;
-    if !cursor.eats_word("APPEND") {
+    if !cursor.eats_word("APPEND") || cursor.space().is_err() {
         return None;
     }
     head(&mut cursor, tag).ok()
 }
 
+/// After `APPEND `.
 fn head(cursor: &mut Cursor<'_>, tag: String) -> Parsed<Append> {
-    cursor.space()?;
     let mailbox = cursor.name()?;
     cursor.space()?;
     let mut flags = Vec::new();
