@@ -23,6 +23,7 @@ mod desk;
 mod discard;
 mod flags;
 mod folders;
+mod leaving;
 mod making;
 mod open;
 mod pack;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Entry, Flags, Keywords, MailboxError, RACES_MAX, Refusal, UidSet, View,
     desk::Desk,
+    leaving::Leaving,
     making::Made,
     read,
     rows::{ChangeRow, FolderState, Message},
@@ -205,18 +206,10 @@ async fn move_some(
 ) -> Result<Vec<(u32, u32)>, MailboxError> {
     for _ in 0..RACES_MAX {
         // 1. Which of them are there.
-        let mut desk = Desk::open(rim, &view.mailbox).await?;
-        let state = desk.folder(rim, &view.state.id).await?.clone();
-        let known = state.highestmodseq;
-        view.catch_up(rim, state).await?;
-        let entries: Vec<Entry> = uids.iter().filter_map(|uid| view.entry(*uid)).copied().collect();
+        let Some(leaving) = Leaving::look(rim, view, uids, |_| true).await? else { continue };
+        let Leaving { mut desk, entries, rows, gone } = leaving;
         if entries.is_empty() {
             return Ok(Vec::new());
-        }
-        let gone: UidSet = entries.iter().map(|e| e.uid).collect();
-        let rows = read::rows(rim, &view.mailbox, &view.state.id, &gone).await?;
-        if rows.len() != entries.len() || view.state.highestmodseq != known {
-            continue; // somebody else was faster
         }
 
         // 2. One commit: out of the one folder, into the other.

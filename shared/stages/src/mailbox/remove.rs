@@ -2,8 +2,7 @@
 
 use super::{
     Entry, Flags, MailboxError, RACES_MAX, UidSet, View,
-    desk::Desk,
-    read,
+    leaving::Leaving,
     rows::{ChangeRow, Message},
 };
 use crate::{Rim, StageError, rim::Body};
@@ -65,19 +64,10 @@ async fn remove_some(
 ) -> Result<UidSet, MailboxError> {
     for _ in 0..RACES_MAX {
         // 1. Which of them are there, and still wanted: somebody may have undeleted one.
-        let mut desk = Desk::open(rim, &view.mailbox).await?;
-        let state = desk.folder(rim, &view.state.id).await?.clone();
-        let known = state.highestmodseq;
-        view.catch_up(rim, state).await?;
-        let entries: Vec<Entry> =
-            uids.iter().filter_map(|uid| view.entry(*uid)).filter(|e| wanted(e)).copied().collect();
+        let Some(leaving) = Leaving::look(rim, view, uids, wanted).await? else { continue };
+        let Leaving { mut desk, entries, rows, gone } = leaving;
         if entries.is_empty() {
-            return Ok(UidSet::new());
-        }
-        let gone: UidSet = entries.iter().map(|e| e.uid).collect();
-        let rows = read::rows(rim, &view.mailbox, &view.state.id, &gone).await?;
-        if rows.len() != entries.len() || view.state.highestmodseq != known {
-            continue; // somebody else was faster
+            return Ok(gone);
         }
 
         // 2. One commit: rows, counters, what clients are told, and the debt of the octets.
