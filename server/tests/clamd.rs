@@ -5,7 +5,7 @@ mod common;
 
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
+    os::unix::net::UnixStream,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -20,16 +20,17 @@ const EICAR: [&str; 2] = ["X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR", "-STANDARD-ANTIV
 struct Daemon(Child);
 
 impl Daemon {
-    /// Starts it on this port with one signature, and waits until it listens.
-    fn start(dir: &Path, port: u16) -> Self {
+    /// Starts it on this socket with one signature, and waits until it listens.
+    fn start(dir: &Path, socket: &Path) -> Self {
         let signatures = dir.join("signatures");
         fs::create_dir_all(&signatures).unwrap();
         let digits: String = EICAR.concat().bytes().map(|octet| format!("{octet:02x}")).collect();
         fs::write(signatures.join("test.ndb"), format!("Eicar-Test-Signature:0:*:{digits}\n")).unwrap();
         let settings = dir.join("clamd.conf");
         let text = format!(
-            "Foreground yes\nTCPAddr 127.0.0.1\nTCPSocket {port}\nDatabaseDirectory {}\nTemporaryDirectory {}\n\
+            "Foreground yes\nLocalSocket {}\nDatabaseDirectory {}\nTemporaryDirectory {}\n\
              StreamMaxLength 128M\nMaxFileSize 128M\nMaxScanSize 512M\nAlertExceedsMax yes\n",
+            socket.display(),
             signatures.display(),
             dir.display(),
         );
@@ -40,7 +41,7 @@ impl Daemon {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        until("clamd listens", || TcpStream::connect(("127.0.0.1", port)).ok());
+        until("clamd listens", || UnixStream::connect(socket).ok());
         Self(child)
     }
 }
@@ -67,10 +68,10 @@ fn letter(attachment: &str) -> String {
 #[test]
 fn clamd_judges_and_letters_wait_for_it() {
     let dir = tempfile::tempdir().unwrap();
-    // The port is free again when the daemon asks for it; nobody else on this machine is handed it meanwhile.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let daemon = Daemon::start(dir.path(), port);
-    let provider = Provider::start_with(&dir.path().join("data"), &["--clamd", &format!("127.0.0.1:{port}")]);
+    let socket = dir.path().join("clamd.ctl");
+    let daemon = Daemon::start(dir.path(), &socket);
+    let provider =
+        Provider::start_with(&dir.path().join("data"), &["--clamd", &format!("unix:{}", socket.display())]);
     let [from, to] = provider.accounts();
     let clean = provider.file("clean.eml", letter("Niente di male."));
     let infected = provider.file("infected.eml", letter(&EICAR.concat()));
@@ -102,7 +103,7 @@ fn clamd_judges_and_letters_wait_for_it() {
     assert_eq!(provider.list(&to).len(), 1);
 
     // 4. It comes back, and what waited goes on by itself.
-    let _daemon = Daemon::start(dir.path(), port);
+    let _daemon = Daemon::start(dir.path(), &socket);
     until("the letter that waited", || (provider.list(&to).len() == 2).then_some(()));
     until("its receipts", || (provider.list(&from).len() == own.len() + 2).then_some(()));
 }
