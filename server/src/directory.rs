@@ -11,15 +11,17 @@ use pec::{
     Instant,
     index::{SIGNED_BYTES_MAX, SignedIndex, SignedIndexError},
 };
-use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde::Deserialize;
 use smime::{Anchors, Verifier};
 use ureq::{
     Agent,
-    tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig},
+    tls::{Certificate, ClientCert, PrivateKey},
 };
 
-use crate::folder::{Access, Folder, FolderError};
+use crate::{
+    folder::{Access, Folder, FolderError},
+    tls,
+};
 
 /// How old a copy may become (RFC 6109 §4.5: daily).
 const REFRESH: Duration = Duration::from_secs(24 * 3600);
@@ -95,13 +97,9 @@ impl Source {
         let chain = certificates(pem(&settings.certificate)?)?;
         let (path, key) = pem(&settings.key)?;
         let key = PrivateKey::from_pem(&key).map_err(strange(&path))?;
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::new_with_certs(&roots))
-            .client_cert(Some(ClientCert::new_with_certs(&chain, key)))
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .build();
+        let client = ClientCert::new_with_certs(&chain, key);
         let config = Agent::config_builder()
-            .tls_config(tls)
+            .tls_config(tls::config(&roots, Some(client)))
             .https_only(true)
             .max_redirects(0)
             .timeout_connect(Some(Duration::from_secs(30)))
@@ -178,11 +176,11 @@ fn age(folder: &Folder) -> Option<Duration> {
 }
 
 fn certificates((path, pem): (PathBuf, Vec<u8>)) -> Result<Vec<Certificate<'static>>, DirectoryError> {
-    let ders = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>().map_err(strange(&path))?;
-    if ders.is_empty() {
+    let certificates = tls::certificates(&pem).map_err(strange(&path))?;
+    if certificates.is_empty() {
         return Err(DirectoryError::File(path, "expected a certificate in PEM".to_owned()));
     }
-    Ok(ders.iter().map(|der| Certificate::from_der(der).to_owned()).collect())
+    Ok(certificates)
 }
 
 fn strange<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> DirectoryError + '_ {

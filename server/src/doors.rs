@@ -4,6 +4,7 @@
 //! see ARCHITECTURE.md, "How a door is added".
 
 pub mod file;
+pub mod imap;
 pub mod smtp;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};

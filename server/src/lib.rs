@@ -7,11 +7,11 @@ pub mod directory;
 pub mod doors;
 pub mod folder;
 pub mod http;
-pub mod imap;
 pub mod letter;
 pub mod operator;
 pub mod settings;
 pub mod text;
+pub mod tls;
 pub mod verify;
 
 use std::{ffi::OsString, process::ExitCode};

@@ -3,20 +3,14 @@
 use std::{
     env, io,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use mime::Rope;
 use pec::{Address, Transaction};
-use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde::{Deserialize, de::DeserializeOwned};
-use ureq::{
-    Agent, Body, SendBody,
-    http::Response,
-    tls::{Certificate, RootCerts, TlsConfig},
-};
+use ureq::{Agent, Body, SendBody, http::Response};
 
 use super::{UNAVAILABLE, USAGE};
 use crate::{
@@ -25,6 +19,7 @@ use crate::{
     folder::{Folder, FolderError},
     http::wire::{Folders, IDEMPOTENCY_KEY, MAIL_FROM, Page, Progress, RCPT_TO, Submitted},
     operator::{Done, Operation},
+    tls,
 };
 
 /// doors.json and PEM files are smaller.
@@ -243,16 +238,10 @@ fn answered(url: &str, response: Result<Response<Body>, ureq::Error>) -> Result<
 
 fn agent(ca: &Path) -> Result<Agent, ClientError> {
     let pem = Folder::read(ca, FILE_BYTES_MAX)?;
-    let ders: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| ClientError::File(ca.to_owned(), error.to_string()))?;
-    let anchors: Vec<_> = ders.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::new_with_certs(&anchors))
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .build();
+    let anchors =
+        tls::certificates(&pem).map_err(|error| ClientError::File(ca.to_owned(), error.to_string()))?;
     let config = Agent::config_builder()
-        .tls_config(tls)
+        .tls_config(tls::config(&anchors, None))
         .https_only(true)
         // The provider is on this machine or on this network: no proxy.
         .proxy(None)

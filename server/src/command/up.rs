@@ -21,10 +21,11 @@ use crate::{
     doors::{
         Doors, Ground, Kind, Places,
         file::DoorsFile,
+        imap,
         smtp::{self, Authenticator},
     },
     folder::{Access, Folder},
-    http, imap,
+    http,
     operator::Token,
     settings::Published,
 };
@@ -119,9 +120,7 @@ async fn open(doors: &mut Doors, ground: &Ground, folder: &Folder, args: &Up) ->
     let authenticator = args.outgoing.dns.map(|dns| Authenticator::new(dns, &ground.name)).transpose();
     let authenticator = authenticator.map_err(failed)?;
     smtp::open(doors, ground, folder.root(), authenticator).await.map_err(failed)?;
-    let (host, ground) = (imap::host(ground), ground.clone());
-    let session = move |c| imap::session(c, host.clone(), ground.clone());
-    doors.open(Kind::IMAPS, imap::limits(), session).await.map_err(failed)
+    imap::open(doors, ground).await.map_err(failed)
 }
 
 /// clamd where one is named, else the built-in scanner, which says what it is not.

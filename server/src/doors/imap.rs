@@ -10,14 +10,24 @@ use stages::{
     registry::Mailbox,
 };
 
-use crate::doors::{Ground, Kind};
+use super::{Doors, DoorsError, Ground, Kind};
 
 /// Octets of messages that are being appended, over all sessions.
 const ROOM_BYTES: u64 = 256 * 1024 * 1024;
 
+/// Opens it.
+///
+/// # Errors
+/// [`DoorsError`]
+pub async fn open(doors: &mut Doors, ground: &Ground) -> Result<(), DoorsError> {
+    // What all sessions share.
+    let host = Arc::new(Host::new(ground.rim.clone(), imap::Limits::default(), ROOM_BYTES));
+    let ground = ground.clone();
+    doors.open(Kind::IMAPS, limits(), move |c| session(c, host.clone(), ground.clone())).await
+}
+
 /// Connections stay open for days, many of one household or office behind one address.
-#[must_use]
-pub fn limits() -> net::Limits {
+fn limits() -> net::Limits {
     net::Limits {
         connections_max: 4096,
         connections_per_peer_max: 256,
@@ -26,14 +36,8 @@ pub fn limits() -> net::Limits {
     }
 }
 
-/// What all sessions share.
-#[must_use]
-pub fn host(ground: &Ground) -> Arc<Host> {
-    Arc::new(Host::new(ground.rim.clone(), imap::Limits::default(), ROOM_BYTES))
-}
-
 /// Serves one connection.
-pub async fn session(connection: Connection, host: Arc<Host>, ground: Ground) {
+async fn session(connection: Connection, host: Arc<Host>, ground: Ground) {
     let peer = connection.peer.ip();
     let door = Door { accounts: ground.accounts, rim: ground.rim, peer };
     imap::serve(connection, host, door, Times::default()).await;
