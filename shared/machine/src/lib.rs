@@ -1,5 +1,5 @@
-//! The ports that every form takes from the machine it runs on (clock, randomness, the hash of passwords), or does without until there is
-//! something better (carrier), and the rule by which every keeper of keys chooses a certificate.
+//! The ports that every form takes from the machine it runs on (clock, randomness, the hash of passwords, scanners), or
+//! does without (carrier), and the rule by which every keeper of keys chooses a certificate.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 mod carrier;
