@@ -247,7 +247,7 @@ def check(aws, template, stack, parameters, outputs):
     names = {alarm["AlarmName"].removeprefix(f"{stack}-") for alarm in alarms}
     stages = [name for name in handlers(template) if name != "notarize"]
     wanted = {f"{s}-{a}" for s in stages for a in ("dead-letters", "oldest", "errors", "throttles")}
-    wanted |= {"legal-log-altered", "vault-behind", "vault-lost", "unpaid-debts", "no-tick", "notarize-errors"}
+    wanted |= {"legal-log-altered", "vault-behind", "vault-lost", "unpaid-debts", "no-tick", "notarize-errors", "notices"}
     require(names == wanted, f"alarms: {names ^ wanted}")
 
 

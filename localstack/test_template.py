@@ -5,6 +5,7 @@
 
 import fnmatch
 import functools
+import json
 import logging
 import os
 import pathlib
@@ -291,13 +292,32 @@ class NamesOfTheCode(unittest.TestCase):
         for name, function in self.functions.items():
             variables = function["Environment"]["Variables"]
             self.assertEqual(must - set(variables), set(), name)
-            keys = [entry for entry in variables["SIGILLO_KMS_KEYS"].split(",") if entry]
-            self.assertEqual([len(entry.split("|")) for entry in keys], [3], keys)
+
+    def keys(self, **parameters):
+        """What functions are told of signing keys: JSON objects, one after another."""
+        functions = Template(**parameters).of("AWS::Lambda::Function").values()
+        (said,) = {function["Environment"]["Variables"]["SIGILLO_KMS_KEYS"] for function in functions}
+        keys, said = [], said.strip()
+        while said:
+            key, end = json.JSONDecoder().raw_decode(said)
+            keys, said = [*keys, key], said[end:].strip()
+        return keys
+
+    def test_a_key_of_any_environment_can_be_named(self):
+        chain = "settings/c.pem"
+        further = {"environment": "Unità 2,Alfa | B", "key": "arn:aws:kms:eu-south-1:111122223333:key/2", "chain": chain}
+        pattern = yaml_parse(read("template.yaml"))["Parameters"]["Environment"]["AllowedPattern"]
+        for environment in ("Sigillo", "Unità 2,Alfa | B", 'Alfa "PEC" \\ srl'):
+            said = json.dumps(environment, ensure_ascii=False)[1:-1]
+            self.assertIsNotNone(re.fullmatch(pattern, said), said)
+            keys = self.keys(CertificateChainKey=chain, Environment=said, FurtherSigningKeys=json.dumps(further))
+            own = {"environment": environment, "key": "SigningKey.Outputs.KeyArn", "chain": chain}
+            self.assertEqual(keys, [own, further])
+        for environment in ("", 'a"b', "a\\", "a\nb"):
+            self.assertIsNone(re.fullmatch(pattern, environment), environment)
 
     def test_without_a_certificate_there_is_no_key_to_sign_with(self):
-        functions = Template().of("AWS::Lambda::Function")
-        said = {f["Environment"]["Variables"]["SIGILLO_KMS_KEYS"] for f in functions.values()}
-        self.assertEqual(said, {","})
+        self.assertEqual(self.keys(), [])
 
     def test_tables_have_the_attributes_and_indexes_that_the_code_reads(self):
         schema = read("shared/aws/src/facts/schema.rs")
@@ -336,6 +356,25 @@ class NamesOfTheCode(unittest.TestCase):
         alarms = yaml_parse(read("infra/log-alarms.yaml"))["Resources"]
         for name, where in {"AlteredFilter": "shared/aws/src/notarize.rs", "UnpaidFilter": "shared/stages/src/watch.rs"}.items():
             self.assertIn(alarms[name]["Properties"]["FilterPattern"], read(where))
+        # Lines in Lambda's JSON: what a line says is below `fields`.
+        for name in ("NoticesFilter", "NoticesByKindFilter"):
+            pattern = alarms[name]["Properties"]["FilterPattern"]
+            words = re.fullmatch(r'\{ \$\.fields\.message = ("[^"]+") \}', pattern)[1]
+            self.assertIn(f"tracing::info!(kind = kind.name(), {words})", read("shared/stages/src/issue.rs"))
+        logs = self.template.of("AWS::CloudFormation::Stack")["LogAlarms"]["Parameters"]["CertifyLogs"]
+        self.assertEqual(logs, "/aws/lambda/sigillo-certify")  # notices are issued by certify, envelopes by seal
+
+    def test_too_many_notices_are_an_alarm(self):
+        alarms = yaml_parse(read("infra/log-alarms.yaml"))["Resources"]
+        (counted,) = alarms["NoticesFilter"]["Properties"]["MetricTransformations"]
+        alarm = alarms["NoticesAlarm"]["Properties"]
+        for same in ("Namespace", "Name"):
+            said = alarm["MetricName" if same == "Name" else same]
+            self.assertEqual(counted[f"Metric{same}"], said)
+        self.assertEqual((alarm["Statistic"], alarm["Period"]), ("Sum", 3600))
+        self.assertEqual(alarm["Threshold"], {"Ref": "NoticesPerHourMax"})
+        stacks = Template(NoticesPerHourMax="7").of("AWS::CloudFormation::Stack")
+        self.assertEqual(stacks["LogAlarms"]["Parameters"]["NoticesPerHourMax"], "7")
 
     def test_functions_are_those_of_their_folder(self):
         sources = yaml_parse(read("template.yaml"))["Resources"].values()

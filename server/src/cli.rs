@@ -43,9 +43,27 @@ pub enum Command {
     Audit(Audit),
     /// Verify any PEC message, ours or another provider's, offline
     Verify(Verify),
+    /// Handle signing keys
+    #[command(subcommand)]
+    Keys(Keys),
 }
 
-/// The folder that every command about a provider needs.
+/// Which provider a command is about: one in a folder, or one on AWS.
+#[derive(Clone, Debug, Args)]
+pub struct Provider {
+    /// The provider's folder
+    #[arg(long, value_name = "DIR", default_value = "sigillo-data")]
+    pub data: PathBuf,
+    /// A provider on AWS instead: what `aws cloudformation describe-stacks --stack-name STACK` prints.
+    /// Credentials come from the environment or a profile, as the aws command line's do
+    #[arg(long, value_name = "FILE.json", conflicts_with = "data")]
+    pub aws: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The folder that a provider runs in.
 #[derive(Clone, Debug, Args)]
 pub struct Data {
     /// The provider's folder
@@ -190,9 +208,11 @@ pub struct IndexFetch {
 /// `sigillo send`
 #[derive(Debug, Args)]
 #[command(after_help = "\
---to and --cc are the recipients of the letter; without any, all of the file's To and Cc are.
+With --aws the letter goes into the spool as through a door, with the operator's credentials instead of
+a password. --to and --cc are the recipients of the letter; without any, all of the file's To and Cc are.
 From, To, Cc, Date, Message-ID and MIME-Version are written into the header only where the file
-lacks them; bare line feeds become CRLF. The password is that of DIR/demo.json, else the one in
+lacks them; bare line feeds become CRLF. With --idempotency-key the added Date is that of the file, so
+that the same command makes the same letter again; another letter under the key is refused. The password is that of DIR/demo.json, else the one in
 SIGILLO_PASSWORD.
 
 Exit codes: 0 accepted, and delivered to every certified recipient; 1 refused, or not delivered to
@@ -202,9 +222,9 @@ recipient was settled.
 Example:
   sigillo send --data ./demo --from mittente@pec.demo.example --to destinatario@pec.demo.example letter.eml")]
 pub struct Send {
-    /// Folder and form
+    /// Provider and form
     #[command(flatten)]
-    pub data: Data,
+    pub provider: Provider,
     /// The sender: an account of the provider
     #[arg(long, value_name = "ADDRESS")]
     pub from: Address,
@@ -217,7 +237,7 @@ pub struct Send {
     /// How long to follow the letter, in seconds; 0: not at all
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub wait_s: u64,
-    /// Submitting twice with one key makes one letter
+    /// Submitting the same letter twice with one key makes one letter
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
     /// The letter
@@ -254,10 +274,10 @@ Example:
 /// `sigillo mailbox list`
 #[derive(Debug, Args)]
 pub struct MailboxList {
-    /// Folder and form
+    /// Provider and form
     #[command(flatten)]
-    pub data: Data,
-    /// The account; its password is that of DIR/demo.json, else the one in SIGILLO_PASSWORD
+    pub provider: Provider,
+    /// The account; its password is that of DIR/demo.json, else the one in SIGILLO_PASSWORD; none with --aws
     pub account: Address,
     /// Only this folder of the mailbox
     #[arg(long, value_name = "NAME")]
@@ -267,9 +287,9 @@ pub struct MailboxList {
 /// `sigillo mailbox show`
 #[derive(Debug, Args)]
 pub struct MailboxShow {
-    /// Folder and form
+    /// Provider and form
     #[command(flatten)]
-    pub data: Data,
+    pub provider: Provider,
     /// The account
     pub account: Address,
     /// The message
@@ -285,9 +305,9 @@ pub struct MailboxShow {
 /// `sigillo mailbox export`
 #[derive(Debug, Args)]
 pub struct MailboxExport {
-    /// Folder and form
+    /// Provider and form
     #[command(flatten)]
-    pub data: Data,
+    pub provider: Provider,
     /// The account
     pub account: Address,
     /// Where to write
@@ -469,7 +489,7 @@ pub struct DomainSettings {
 pub enum Audit {
     /// Print the log entries of a letter, in order
     #[command(after_help = "\
-Reads DIR directly, also while the provider runs, and writes nothing. ID is the PEC id
+Reads DIR (or the table) directly, also while the provider runs, and writes nothing. ID is the PEC id
 (identificativo), with or without angle brackets. Exit code 1 if the log has no entry of it.
 
 Example:
@@ -480,9 +500,9 @@ Example:
 /// `sigillo audit letter`
 #[derive(Debug, Args)]
 pub struct AuditLetter {
-    /// Folder and form
+    /// Provider and form
     #[command(flatten)]
-    pub data: Data,
+    pub provider: Provider,
     /// The PEC id
     pub id: String,
 }
@@ -493,8 +513,8 @@ pub struct AuditLetter {
 Exit codes: 0 valid; 1 signature or chain not valid, or signed content and header contradict each
 other; 2 not a PEC message; 64 usage, or a file that cannot be read. A message whose header says
 PEC and that has no signature is 1, signature `absent`. Without --ca the chain is `not-checked`
-and the exit code speaks of the signature alone. Revocation is not asked about: nothing leaves
-this machine.
+and the exit code speaks of the signature alone. --data and --aws take what --ca and --index leave open
+from a provider; without --aws nothing leaves this machine. Revocation is not asked about.
 
 Example:
   sigillo verify receipt.eml --ca ./demo/pki/ca.pem --index ./demo/index.ldif --json")]
@@ -508,12 +528,48 @@ pub struct Verify {
     /// A provider index: the signer must be a provider of it, and may sign only for its domains
     #[arg(long, value_name = "FILE.ldif")]
     pub index: Option<PathBuf>,
+    /// Trust anchors and index of the demo in this folder, where --ca and --index do not say otherwise
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The same of a provider on AWS: what `aws cloudformation describe-stacks --stack-name STACK` prints
+    #[arg(long, value_name = "FILE.json", conflicts_with = "data")]
+    pub aws: Option<PathBuf>,
     /// As of when the chain is judged; signing-time is the historic view, which accepts SHA-1 and says so
     #[arg(long, value_name = "signing-time|now|RFC3339", default_value = "now", value_parser = parse_at)]
     pub at: When,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `sigillo keys`
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Make a certificate request for a signing key, signed by the key itself
+    #[command(after_help = "\
+Prints the request (PKCS #10) in PEM: the authority makes the provider's certificate from it. With --aws
+the key stays in KMS; its policy must allow you to sign (parameter KeyOperatorArn of the stack).
+
+Example:
+  sigillo keys csr --aws aws.json --subject 'CN=Posta Certificata,O=Alfa,C=IT' --mail posta-certificata@gestore.alfa.example")]
+    Csr(KeysCsr),
+}
+
+/// `sigillo keys csr`
+#[derive(Debug, Args)]
+pub struct KeysCsr {
+    /// Provider and form
+    #[command(flatten)]
+    pub provider: Provider,
+    /// Id or ARN of the key in KMS, or its file; otherwise the stack's own key, or DIR/pki/provider.key
+    #[arg(long, value_name = "ARN|FILE")]
+    pub key: Option<String>,
+    /// The subject as a distinguished name (RFC 4514), the most particular part first
+    #[arg(long, value_name = "NAME")]
+    pub subject: String,
+    /// What it will sign as: posta-certificata@ the provider's mail domain
+    #[arg(long, value_name = "ADDRESS")]
+    pub mail: Address,
 }
 
 /// `--at`

@@ -3,10 +3,13 @@
 pub mod account;
 pub mod audit;
 pub mod client;
+pub mod deployment;
 pub mod domain;
 pub mod index;
 pub mod init;
+pub mod keys;
 pub mod mailbox;
+pub mod reach;
 pub mod send;
 pub mod up;
 pub mod verify;
@@ -57,6 +60,14 @@ pub enum CommandError {
     /// The door said no.
     #[error("submit the letter: {0}")]
     Refused(String),
+    /// `--aws`, and this program knows nothing of AWS.
+    #[error(
+        "use --aws: this sigillo was built without it; cargo build --release --package sigillo --features aws"
+    )]
+    WithoutAws,
+    /// AWS, or what lies there.
+    #[error("reach the provider on AWS: failed to {0}")]
+    Aws(String),
     /// Printing.
     #[error("print: {0}")]
     Print(#[from] io::Error),
@@ -73,11 +84,31 @@ impl CommandError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::File { .. } | Self::Usage(_) => USAGE,
+            Self::File { .. } | Self::Usage(_) | Self::WithoutAws => USAGE,
             Self::Client(error) => error.exit_code(),
+            Self::Aws(_) => UNAVAILABLE,
             Self::Folder(_) | Self::Provider(_) | Self::Account(_) | Self::Refused(_) | Self::Print(_) => 1,
         }
     }
+}
+
+impl CommandError {
+    /// Whether trying again may help: the provider did not answer.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Client(client::ClientError::Unreachable(..)) | Self::Aws(_))
+    }
+}
+
+/// An error with its sources, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }
 
 /// Prints a line on stdout. Whoever stopped reading has read enough.
@@ -107,11 +138,5 @@ pub(crate) fn now() -> Instant {
 
 /// An error with its sources, on one line.
 pub(crate) fn failed(error: impl std::error::Error) -> CommandError {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    CommandError::Provider(text)
+    CommandError::Provider(chain(&error))
 }

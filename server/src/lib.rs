@@ -13,11 +13,12 @@ pub mod settings;
 pub mod text;
 pub mod tls;
 pub mod verify;
+pub mod view;
 
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser as _;
-use cli::{Account, AppPassword, Audit, Cli, Command, Domain, Index, Mailbox};
+use cli::{Account, AppPassword, Audit, Cli, Command, Domain, Index, Keys, Mailbox};
 
 /// Runs one command line and says how it ended: 0, or what the command's help says; 64 for a wrong usage.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -47,6 +48,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Index(Index::Fetch(args)) => command::index::fetch(&args),
         Command::Audit(Audit::Letter(args)) => command::audit::letter(&args),
         Command::Verify(args) => command::verify::run(&args),
+        Command::Keys(Keys::Csr(args)) => command::keys::csr(&args),
     };
     match ended {
         Ok(code) => ExitCode::from(code),

@@ -91,6 +91,8 @@ fn a_letter_is_submitted_followed_and_read() {
     let (status, first) = sender.post(&fields, &letter);
     assert_eq!(status, 202, "{first}");
     assert_eq!(sender.post(&fields, &letter), (202, first.clone()));
+    let another = sender.post(&fields, &letter.replace("Subject: a", "Subject: b"));
+    assert_eq!(refusal(&another), (422, "key-of-another"));
     let pec_id = first["pec_id"].as_str().unwrap();
 
     // Followed by either id; by nobody else.

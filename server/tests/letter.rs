@@ -155,6 +155,8 @@ fn judged(provider: &Provider, path: &Path, entry: &Value, scratch: &Path) {
     let report: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!(code(&verified), 0, "{report}");
     assert_eq!((&report["signature"], &report["chain"]), (&"valid".into(), &"trusted".into()));
+    let data = provider.data().to_str().unwrap();
+    assert_eq!(stdout(&sigillo(&["verify", file, "--data", data, "--json"])), stdout(&verified));
     assert_eq!(report["kind"], entry["kind"]);
     assert_eq!(report["certification"]["identificativo"], entry["pec_id"]);
 
@@ -235,6 +237,22 @@ fn an_unknown_mailbox_of_ours_gives_a_notice_of_non_delivery() {
     assert!(report["reason"].as_str().unwrap().starts_with("5.1.1 - "), "{report}");
     let own = provider.list(&sender);
     assert_eq!((count(&own, "errore-consegna"), count(&own, "avvenuta-consegna")), (1, 1));
+}
+
+#[test]
+fn a_command_that_is_repeated_with_its_key_is_one_letter() {
+    let dir = tempfile::tempdir().unwrap();
+    let provider = Provider::start(&dir.path().join("data"));
+    let [sender, other] = provider.accounts();
+    let file = provider.file("letter.eml", "Subject: a\n\nb\n");
+    let send = ["send", "--from", &sender, "--to", &other, "--idempotency-key", "k", &file];
+    let sent = [0; 2].map(|_| provider.json(&send)["pec_id"].clone());
+    assert_eq!(sent[0], sent[1]);
+    // Another letter under the key of this one.
+    provider.file("letter.eml", "Subject: c\n\nb\n");
+    let refused = provider.sigillo(&send);
+    assert_eq!(code(&refused), 1);
+    assert!(stderr(&refused).contains("key-of-another"), "{}", stderr(&refused));
 }
 
 #[test]

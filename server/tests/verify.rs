@@ -182,6 +182,7 @@ fn every_command_has_help_with_an_example() {
         &["mailbox", "export"],
         &["audit", "letter"],
         &["verify"],
+        &["keys", "csr"],
     ] {
         let output = sigillo(&[command, &["--help"]].concat());
         let (exit, text) = (code(&output), stdout(&output));

@@ -1,22 +1,24 @@
-//! `sigillo audit`: the legal log, read from the provider's folder.
+//! `sigillo audit`: the legal log, read where it is stored.
 
 use std::fmt::Write as _;
 
 use embedded::{OpenError, Provider};
 use stages::log::LogEntry;
 
-use super::{CommandError, print, print_json};
+use super::{CommandError, deployment::Operator, print, print_json};
 use crate::{cli::AuditLetter, folder::Folder, text::printable};
 
 /// The entries of a letter in the order of their commits.
 ///
 /// # Errors
-/// [`CommandError`] when the folder holds no provider.
+/// [`CommandError`] when there is no provider.
 pub fn letter(args: &AuditLetter) -> Result<u8, CommandError> {
-    let folder = Folder::new(&args.data.data);
     let id = args.id.trim().trim_start_matches('<').trim_end_matches('>');
-    let entries = Provider::read_log(folder.root(), id).map_err(|error| unreadable(&folder, &error))?;
-    if args.data.json {
+    let entries = match &args.provider.aws {
+        Some(description) => Operator::open(description)?.log(id)?,
+        None => of_folder(&Folder::new(&args.provider.data), id)?,
+    };
+    if args.provider.json {
         print_json(&entries)?;
     } else {
         for entry in &entries {
@@ -28,6 +30,10 @@ pub fn letter(args: &AuditLetter) -> Result<u8, CommandError> {
         return Ok(1);
     }
     Ok(0)
+}
+
+fn of_folder(folder: &Folder, id: &str) -> Result<Vec<LogEntry>, CommandError> {
+    Provider::read_log(folder.root(), id).map_err(|error| unreadable(folder, &error))
 }
 
 fn unreadable(folder: &Folder, error: &OpenError) -> CommandError {

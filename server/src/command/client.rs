@@ -12,7 +12,7 @@ use pec::{Address, Transaction};
 use serde::{Deserialize, de::DeserializeOwned};
 use ureq::{Agent, Body, SendBody, http::Response};
 
-use super::{UNAVAILABLE, USAGE};
+use super::{CommandError, UNAVAILABLE, USAGE, reach::Account};
 use crate::{
     demo::Demo,
     doors::{Kind, file::DoorsFile},
@@ -95,68 +95,6 @@ impl Client {
         Ok(Self { agent: agent(&doors.ca)?, url, authorization: format!("Basic {basic}") })
     }
 
-    /// Submits a letter: when it returns, the letter will not be lost.
-    ///
-    /// # Errors
-    /// [`ClientError`]; after [`ClientError::Unreachable`] the letter may have been taken or not.
-    pub fn submit(
-        &self,
-        transaction: &Transaction,
-        message: &Rope,
-        idempotency_key: Option<&str>,
-    ) -> Result<Submitted, ClientError> {
-        let from = transaction.reverse_path.as_ref().map_or("", Address::as_str);
-        let recipients: Vec<&str> = transaction.forward_paths.iter().map(Address::as_str).collect();
-        let mut request = self
-            .agent
-            .post(format!("{}/v1/letters", self.url))
-            .header("Authorization", &self.authorization)
-            .header("Content-Type", "message/rfc822")
-            .header("Content-Length", message.len().to_string())
-            .header(MAIL_FROM, from)
-            .header(RCPT_TO, recipients.join(", "));
-        if let Some(key) = idempotency_key {
-            request = request.header(IDEMPOTENCY_KEY, key);
-        }
-        let mut reader = Reader { chunks: message.chunks(), current: &[] };
-        let response = request.send(SendBody::from_reader(&mut reader));
-        json(answered(&self.url, response)?)
-    }
-
-    /// How a letter of this account fares; `None` before it was looked at.
-    ///
-    /// # Errors
-    /// [`ClientError`]
-    pub fn progress(&self, id: &str) -> Result<Option<Progress>, ClientError> {
-        self.get(&format!("/v1/letters/{}", encoded(id)))?.map(json).transpose()
-    }
-
-    /// The folders of the mailbox.
-    ///
-    /// # Errors
-    /// [`ClientError`]
-    pub fn folders(&self) -> Result<Folders, ClientError> {
-        let folders = self.get("/v1/mailbox")?;
-        json(folders.ok_or_else(|| ClientError::Strange("no mailbox".to_owned()))?)
-    }
-
-    /// Messages of a folder after a UID; `None` without that folder.
-    ///
-    /// # Errors
-    /// [`ClientError`]
-    pub fn list(&self, folder: &str, after: u32) -> Result<Option<Page>, ClientError> {
-        self.get(&format!("/v1/mailbox/{}?after={after}", encoded(folder)))?.map(json).transpose()
-    }
-
-    /// The stored octets of a message; `None` if it is not there.
-    ///
-    /// # Errors
-    /// [`ClientError`]
-    pub fn message(&self, folder: &str, uid: u32) -> Result<Option<Vec<u8>>, ClientError> {
-        let response = self.get(&format!("/v1/mailbox/{}/{uid}", encoded(folder)))?;
-        response.map(|response| octets(response, MESSAGE_BYTES_MAX)).transpose()
-    }
-
     fn get(&self, path: &str) -> Result<Option<Response<Body>>, ClientError> {
         let request =
             self.agent.get(format!("{}{path}", self.url)).header("Authorization", &self.authorization);
@@ -234,6 +172,50 @@ fn answered(url: &str, response: Result<Response<Body>, ureq::Error>) -> Result<
     let said = json::<Answer>(response).map(|answer| answer.error);
     let said = said.unwrap_or_else(|_| Said { code: String::new(), message: status.to_string() });
     Err(ClientError::Answer { status: status.as_u16(), code: said.code, message: said.message })
+}
+
+impl Account for Client {
+    fn submit(
+        &self,
+        transaction: &Transaction,
+        message: &Rope,
+        idempotency_key: Option<&str>,
+    ) -> Result<Submitted, CommandError> {
+        let from = transaction.reverse_path.as_ref().map_or("", Address::as_str);
+        let recipients: Vec<&str> = transaction.forward_paths.iter().map(Address::as_str).collect();
+        let mut request = self
+            .agent
+            .post(format!("{}/v1/letters", self.url))
+            .header("Authorization", &self.authorization)
+            .header("Content-Type", "message/rfc822")
+            .header("Content-Length", message.len().to_string())
+            .header(MAIL_FROM, from)
+            .header(RCPT_TO, recipients.join(", "));
+        if let Some(key) = idempotency_key {
+            request = request.header(IDEMPOTENCY_KEY, key);
+        }
+        let mut reader = Reader { chunks: message.chunks(), current: &[] };
+        let response = request.send(SendBody::from_reader(&mut reader));
+        Ok(json(answered(&self.url, response)?)?)
+    }
+
+    fn progress(&self, id: &str) -> Result<Option<Progress>, CommandError> {
+        Ok(self.get(&format!("/v1/letters/{}", encoded(id)))?.map(json).transpose()?)
+    }
+
+    fn folders(&self) -> Result<Folders, CommandError> {
+        let folders = self.get("/v1/mailbox")?;
+        Ok(json(folders.ok_or_else(|| ClientError::Strange("no mailbox".to_owned()))?)?)
+    }
+
+    fn list(&self, folder: &str, after: u32) -> Result<Option<Page>, CommandError> {
+        Ok(self.get(&format!("/v1/mailbox/{}?after={after}", encoded(folder)))?.map(json).transpose()?)
+    }
+
+    fn message(&self, folder: &str, uid: u32) -> Result<Option<Vec<u8>>, CommandError> {
+        let response = self.get(&format!("/v1/mailbox/{}/{uid}", encoded(folder)))?;
+        Ok(response.map(|response| octets(response, MESSAGE_BYTES_MAX)).transpose()?)
+    }
 }
 
 fn agent(ca: &Path) -> Result<Agent, ClientError> {

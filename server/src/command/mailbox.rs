@@ -1,13 +1,14 @@
-//! `sigillo mailbox`: reads a mailbox through the HTTPS door.
+//! `sigillo mailbox`: reads a mailbox.
 
 use std::{collections::HashSet, fs, path::Path};
 
-use pec::Address;
-
-use super::{CommandError, client::Client, print, print_json, write};
+use super::{
+    CommandError, print, print_json,
+    reach::{self, Account},
+    write,
+};
 use crate::{
     cli::{MailboxExport, MailboxList, MailboxShow},
-    folder::Folder,
     http::wire::Message,
     text::printable,
 };
@@ -17,9 +18,9 @@ use crate::{
 /// # Errors
 /// [`CommandError`]
 pub fn list(args: &MailboxList) -> Result<u8, CommandError> {
-    let client = open(&args.data.data, &args.account)?;
-    let messages = messages(&client, args.folder.as_deref())?;
-    if args.data.json {
+    let account = reach::open(&args.provider, &args.account)?;
+    let messages = messages(account.as_ref(), args.folder.as_deref())?;
+    if args.provider.json {
         print_json(&messages)?;
         return Ok(0);
     }
@@ -39,8 +40,8 @@ pub fn list(args: &MailboxList) -> Result<u8, CommandError> {
 /// # Errors
 /// [`CommandError`]
 pub fn show(args: &MailboxShow) -> Result<u8, CommandError> {
-    let client = open(&args.data.data, &args.account)?;
-    let all = messages(&client, args.folder.as_deref())?;
+    let account = reach::open(&args.provider, &args.account)?;
+    let all = messages(account.as_ref(), args.folder.as_deref())?;
     let mut found = all.into_iter().filter(|message| message.uid == args.uid);
     let message = match (found.next(), found.next()) {
         (Some(message), None) => message,
@@ -52,11 +53,11 @@ pub fn show(args: &MailboxShow) -> Result<u8, CommandError> {
             )));
         }
     };
-    if args.data.json {
+    if args.provider.json {
         print_json(&message)?;
         return Ok(0);
     }
-    let octets = octets(&client, &message)?;
+    let octets = octets(account.as_ref(), &message)?;
     if args.raw {
         write(&octets)?;
     } else {
@@ -70,8 +71,8 @@ pub fn show(args: &MailboxShow) -> Result<u8, CommandError> {
 /// # Errors
 /// [`CommandError`]
 pub fn export(args: &MailboxExport) -> Result<u8, CommandError> {
-    let client = open(&args.data.data, &args.account)?;
-    let messages = messages(&client, args.folder.as_deref())?;
+    let account = reach::open(&args.provider, &args.account)?;
+    let messages = messages(account.as_ref(), args.folder.as_deref())?;
     let failed = |path: &Path, error: std::io::Error| CommandError::File {
         path: path.to_owned(),
         why: error.to_string(),
@@ -86,26 +87,22 @@ pub fn export(args: &MailboxExport) -> Result<u8, CommandError> {
             format!("{}-{}.eml", file_name(&message.folder), message.uid)
         };
         let path = args.out.join(&name);
-        fs::write(&path, octets(&client, message)?).map_err(|error| failed(&path, error))?;
-        if args.data.json {
+        fs::write(&path, octets(account.as_ref(), message)?).map_err(|error| failed(&path, error))?;
+        if args.provider.json {
             written.push(serde_json::json!({ "uid": message.uid, "folder": message.folder, "file": path }));
         } else {
             print(&path.display().to_string())?;
         }
     }
-    if args.data.json {
+    if args.provider.json {
         print_json(&written)?;
     }
     Ok(0)
 }
 
-fn open(data: &Path, account: &Address) -> Result<Client, CommandError> {
-    Ok(Client::open(&Folder::new(data), account)?)
-}
-
 /// All messages of the mailbox, or of one folder: INBOX first, in the order of their UIDs.
-fn messages(client: &Client, folder: Option<&str>) -> Result<Vec<Message>, CommandError> {
-    let folders = client.folders()?.folders;
+fn messages(account: &dyn Account, folder: Option<&str>) -> Result<Vec<Message>, CommandError> {
+    let folders = account.folders()?.folders;
     let names: Vec<String> = match folder {
         Some(folder) => vec![folder.to_owned()],
         None => folders.into_iter().map(|folder| folder.name).collect(),
@@ -114,7 +111,7 @@ fn messages(client: &Client, folder: Option<&str>) -> Result<Vec<Message>, Comma
     for name in names {
         let mut after = 0;
         loop {
-            let page = client.list(&name, after)?;
+            let page = account.list(&name, after)?;
             let page = page.ok_or_else(|| CommandError::Usage(format!("there is no folder {name}")))?;
             messages.extend(page.messages);
             match page.next {
@@ -126,8 +123,8 @@ fn messages(client: &Client, folder: Option<&str>) -> Result<Vec<Message>, Comma
     Ok(messages)
 }
 
-fn octets(client: &Client, message: &Message) -> Result<Vec<u8>, CommandError> {
-    let octets = client.message(&message.folder, message.uid)?;
+fn octets(account: &dyn Account, message: &Message) -> Result<Vec<u8>, CommandError> {
+    let octets = account.message(&message.folder, message.uid)?;
     octets.ok_or_else(|| CommandError::Usage(format!("message {} has gone", message.uid)))
 }
 

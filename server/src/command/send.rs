@@ -2,17 +2,22 @@
 
 mod follow;
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use aws_lc_rs::rand;
 use bytes::Bytes;
+use pec::Instant;
 use serde::Serialize;
 
 use self::follow::Follower;
-use super::{CommandError, PENDING, client::Client, now, print_json};
+use super::{CommandError, PENDING, now, print_json, reach};
 use crate::{
     cli::Send,
-    folder::{Folder, read_bounded},
+    folder::read_bounded,
     http::wire::{Message, Outcome, Progress, Submitted},
     letter::{self, Addressing},
     text::printable,
@@ -67,14 +72,15 @@ pub fn run(args: &Send) -> Result<u8, CommandError> {
     // 1. The letter.
     let octets = Bytes::from(read_bounded(&args.file, FILE_BYTES_MAX).map_err(|e| unusable(&args.file, &e))?);
     let addressing = Addressing { from: args.from.clone(), to: args.to.clone(), cc: args.cc.clone() };
-    let letter = letter::prepare(&octets, &addressing, now(), unique()?)
+    let (at, unique) = added(args)?;
+    let letter = letter::prepare(&octets, &addressing, at, unique)
         .map_err(|error| unusable(&args.file, &format!("failed to {error}")))?;
 
     // 2. Submission. The mailbox is looked at before, so that only what comes after it is read later.
-    let client = Client::open(&Folder::new(&args.data.data), &args.from)?;
-    let mut follower = Follower::new(&client, args.data.json)?;
+    let account = reach::open(&args.provider, &args.from)?;
     let key = args.idempotency_key.as_deref();
-    let submitted = client.submit(&letter.transaction, &letter.message, key)?;
+    let mut follower = Follower::new(account.as_ref(), key.is_some(), args.provider.json)?;
+    let submitted = account.submit(&letter.transaction, &letter.message, key)?;
     follower.say(&format!("submitted        {}", submitted.pec_id));
 
     // 3. Its way.
@@ -85,7 +91,7 @@ pub fn run(args: &Send) -> Result<u8, CommandError> {
         let reason = reason.as_deref().unwrap_or("see the notice in the mailbox");
         eprintln!("sigillo: the letter was not accepted: {}", printable(reason));
     }
-    if args.data.json {
+    if args.provider.json {
         let (progress, receipts) = (seen.progress, seen.receipts);
         print_json(&Sent { submitted: &submitted, state, reason, progress, receipts })?;
     } else if state == State::Pending {
@@ -113,8 +119,25 @@ fn unusable(path: &Path, why: &dyn std::fmt::Display) -> CommandError {
     CommandError::File { path: path.to_owned(), why: why.to_string() }
 }
 
-fn unique() -> Result<u128, CommandError> {
+/// What Date and Message-ID are made from where the file lacks them. Under an idempotency key the same file makes the
+/// same octets again: they are then of the file and of the key.
+fn added(args: &Send) -> Result<(Instant, u128), CommandError> {
     let mut octets = [0; 16];
-    rand::fill(&mut octets).map_err(|_| CommandError::Provider("no randomness".to_owned()))?;
-    Ok(u128::from_be_bytes(octets))
+    let at = match &args.idempotency_key {
+        None => {
+            rand::fill(&mut octets).map_err(|_| CommandError::Provider("no randomness".to_owned()))?;
+            now()
+        }
+        Some(key) => {
+            let digest = smime::sha256([args.from.as_str(), "\0", key]);
+            octets.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+            modified(&args.file).map_err(|error| unusable(&args.file, &error))?
+        }
+    };
+    Ok((at, u128::from_be_bytes(octets)))
+}
+
+fn modified(path: &Path) -> std::io::Result<Instant> {
+    let since = fs::metadata(path)?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Instant::from_unix_s(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)))
 }

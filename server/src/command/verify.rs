@@ -9,10 +9,10 @@ use bytes::Bytes;
 use pec::Index;
 use smime::{Anchors, Certificate};
 
-use super::{CommandError, now, print, print_json};
+use super::{CommandError, deployment::Operator, now, print, print_json};
 use crate::{
     cli::{Verify, When},
-    folder::read_bounded,
+    folder::{Folder, read_bounded},
     verify::{At, Standard, verify},
 };
 
@@ -29,9 +29,16 @@ const CA_FILES_MAX: usize = 1000;
 /// [`CommandError::File`] for a file that cannot be used.
 pub fn run(args: &Verify) -> Result<u8, CommandError> {
     let message = Bytes::from(read(&args.file, MESSAGE_BYTES_MAX)?);
+    let theirs = theirs(args)?;
     let standard = Standard {
-        anchors: args.ca.as_deref().map(anchors).transpose()?,
-        index: args.index.as_deref().map(index).transpose()?,
+        anchors: match &args.ca {
+            Some(path) => Some(anchors(path)?),
+            None => theirs.anchors,
+        },
+        index: match &args.index {
+            Some(path) => Some(index(path)?),
+            None => theirs.index,
+        },
         at: match args.at {
             When::SigningTime => At::SigningTime,
             When::Now => At::Instant(now()),
@@ -45,6 +52,31 @@ pub fn run(args: &Verify) -> Result<u8, CommandError> {
         print(&format!("{}: {}", args.file.display(), report.to_string().trim_end()))?;
     }
     Ok(report.exit_code())
+}
+
+/// What a provider judges by: for what the command line leaves open.
+#[derive(Default)]
+struct Theirs {
+    anchors: Option<Anchors>,
+    index: Option<Index>,
+}
+
+fn theirs(args: &Verify) -> Result<Theirs, CommandError> {
+    if let Some(data) = &args.data {
+        let folder = Folder::new(data);
+        let (ca, ldif) = (folder.pki("ca.pem"), folder.index());
+        return Ok(Theirs { anchors: Some(anchors(&ca)?), index: Some(index(&ldif)?) });
+    }
+    let Some(description) = &args.aws else { return Ok(Theirs::default()) };
+    let operator = Operator::open(description)?;
+    let unfit =
+        |what: &str, why: String| unusable(description, format!("{what} of the provider: failed to {why}"));
+    let anchors = Anchors::from_files([operator.anchors()?.as_slice()]);
+    let index = Index::from_ldif(&operator.index()?);
+    Ok(Theirs {
+        anchors: Some(anchors.map_err(|error| unfit("the trust anchors", error.to_string()))?),
+        index: Some(index.map_err(|error| unfit("the index", error.to_string()))?),
+    })
 }
 
 fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, CommandError> {

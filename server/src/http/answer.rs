@@ -32,6 +32,9 @@ pub(super) enum Refused {
     /// The body did not come in time.
     #[error("the letter did not come in time")]
     TooSlow,
+    /// The idempotency key is that of an earlier letter that differs.
+    #[error("this idempotency key is that of another letter")]
+    KeyOfAnother,
     /// Over the technical bound (spec 0.2 D3).
     #[error("the letter has more than {0} octets")]
     TooLarge(u64),
@@ -62,6 +65,7 @@ impl Refused {
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too-slow"),
+            Self::KeyOfAnother => (StatusCode::UNPROCESSABLE_ENTITY, "key-of-another"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
             Self::Operation(ManageError::NoAccount) => (StatusCode::NOT_FOUND, "no-account"),
             Self::Operation(ManageError::NoAppPassword) => (StatusCode::NOT_FOUND, "no-app-password"),

@@ -10,21 +10,17 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use pec::{Address, Instant, RecipientKind, Transaction};
-use stages::{
-    SpoolId, StageError,
-    door::{self, Channel, DoorError, Submission},
-    log::{Event, LogEntry},
-    registry::Mailbox,
-};
+use pec::{Address, Transaction};
+use stages::door::{self, Channel, DoorError, Submission};
 use tokio::{sync::SemaphorePermit, time::timeout};
 
 use super::{
     Door, RECIPIENTS_MAX,
     account::{Account, Peer},
     answer::Refused,
-    wire::{IDEMPOTENCY_KEY, MAIL_FROM, Outcome, Progress, RCPT_TO, Recipient, Submitted},
+    wire::{IDEMPOTENCY_KEY, MAIL_FROM, Progress, RCPT_TO, Submitted},
 };
+use crate::view;
 
 /// Octets of an idempotency key.
 const KEY_BYTES_MAX: usize = 255;
@@ -63,7 +59,7 @@ pub(super) async fn submit(
         via: "https".to_owned(),
         tls: parts.extensions.get::<Peer>().map_or("none", |peer| peer.tls).to_owned(),
     };
-    let pec_domain = pec_domain(&door, &mailbox).await?;
+    let pec_domain = view::pec_domain(&door.rim, &mailbox).await?.ok_or(Refused::NotFound)?;
     let submission = Submission { account: mailbox.id, transaction, raw, channel, idempotency_key };
     let spool = door::submit(&door.rim, submission).await?;
     let pec_id = spool.pec_id(&pec_domain);
@@ -76,54 +72,7 @@ pub(super) async fn progress(
     Account(mailbox): Account,
     Path(id): Path<String>,
 ) -> Result<Json<Progress>, Refused> {
-    let pec_id = match SpoolId::parse(&id) {
-        Some(spool) => spool.pec_id(&pec_domain(&door, &mailbox).await?),
-        None => id,
-    };
-    let progress = stages::mailbox::progress(&door.rim, &pec_id).await?;
-    let own = progress.filter(|progress| progress.head.sender == mailbox.id).ok_or(Refused::NotFound)?;
-    let mut shown = shown(own);
-    // A row takes no note of a take-charge that comes after its outcome; the log has it whenever it came.
-    let silent = |r: &Recipient| r.outcome == Some(Outcome::Delivered) && r.taken_in_charge_at.is_none();
-    if shown.recipients.iter().any(silent) {
-        let log = door.rim.facts.log(&shown.pec_id).await.map_err(StageError::from)?;
-        for recipient in shown.recipients.iter_mut().filter(|r| silent(r)) {
-            recipient.taken_in_charge_at = taken_in_charge_at(&log, &recipient.address);
-        }
-    }
-    Ok(Json(shown))
-}
-
-/// When the recipient's provider took the letter in charge, ours or another one.
-fn taken_in_charge_at(log: &[LogEntry], recipient: &Address) -> Option<Instant> {
-    let about = |entry: &&LogEntry| {
-        matches!(entry.event, Event::TakenInCharge | Event::TakeChargeRecorded)
-            && entry.recipients.iter().any(|address| address.eq_ignore_ascii_case(recipient.as_str()))
-    };
-    log.iter().filter(about).map(|entry| entry.at).min()
-}
-
-fn shown(progress: stages::mailbox::Progress) -> Progress {
-    let head = progress.head;
-    let recipients = progress.recipients.into_iter().map(|row| Recipient {
-        address: row.recipient.address,
-        certified: row.recipient.kind == RecipientKind::Certified,
-        taken_in_charge_at: row.clocks.taken_in_charge_at,
-        outcome: row.outcome.map(|outcome| match outcome {
-            stages::rows::Outcome::Delivered => Outcome::Delivered,
-            stages::rows::Outcome::Failed => Outcome::Failed,
-            stages::rows::Outcome::Virus => Outcome::Virus,
-            stages::rows::Outcome::Expired => Outcome::Expired,
-            stages::rows::Outcome::Relayed => Outcome::Relayed,
-        }),
-    });
-    Progress {
-        pec_id: head.letter.pec_id,
-        accepted_at: head.refused.is_none().then_some(head.accepted_at),
-        refused: head.refused,
-        sealed: progress.sealed,
-        recipients: recipients.collect(),
-    }
+    view::progress(&door.rim, &mailbox, &id).await?.map(Json).ok_or(Refused::NotFound)
 }
 
 impl From<DoorError> for Refused {
@@ -131,15 +80,12 @@ impl From<DoorError> for Refused {
         match error {
             DoorError::NotOwner => Self::ForeignSender,
             DoorError::NoRecipient => Self::BadRequest(format!("{RCPT_TO} names nobody")),
+            DoorError::TooManyRecipients => Self::BadRequest(format!("{RCPT_TO} names too many")),
+            DoorError::KeyOfAnother => Self::KeyOfAnother,
             DoorError::TooLarge { size_bytes_max, .. } => Self::TooLarge(size_bytes_max),
             DoorError::Stage(error) => Self::Failed(error),
         }
     }
-}
-
-async fn pec_domain(door: &Door, mailbox: &Mailbox) -> Result<String, Refused> {
-    let domain = door.rim.domain(&mailbox.address).await?.ok_or(Refused::NotFound)?;
-    Ok(door.rim.environment(&domain.environment).await?.mail_domain)
 }
 
 fn transaction(headers: &HeaderMap) -> Result<Transaction, Refused> {

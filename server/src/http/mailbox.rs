@@ -10,12 +10,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use stages::mailbox::{self, Named};
 
 use super::{Door, account::Account, answer::Refused, wire};
-
-/// Messages of one answer.
-const PAGE: usize = 200;
+use crate::view;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Range {
@@ -31,17 +28,7 @@ pub(super) async fn folders(
     State(door): State<Arc<Door>>,
     Account(account): Account,
 ) -> Result<Json<wire::Folders>, Refused> {
-    let folders = mailbox::folders(&door.rim, &account.id).await?;
-    let folders = folders
-        .into_iter()
-        .map(|folder| wire::Folder {
-            name: folder.name,
-            uidvalidity: folder.state.uidvalidity,
-            uidnext: folder.state.uidnext,
-            exists: u64::from(folder.state.exists),
-        })
-        .collect();
-    Ok(Json(wire::Folders { folders }))
+    Ok(Json(view::folders(&door.rim, &account).await?))
 }
 
 /// `GET /v1/mailbox/{folder}?after=UID&limit=N`
@@ -52,12 +39,9 @@ pub(super) async fn list(
     range: Result<Query<Range>, QueryRejection>,
 ) -> Result<Json<wire::Page>, Refused> {
     let Query(range) = range.map_err(|_| Refused::BadRequest("after, limit: expected numbers".to_owned()))?;
-    let folder = named(&door, &account, &name).await?;
-    let limit = range.limit.unwrap_or(PAGE).clamp(1, PAGE);
-    let messages = mailbox::list(&door.rim, &account.id, &folder.id, range.after, limit).await?;
-    let next = (messages.len() == limit).then(|| messages.last().map(|message| message.uid)).flatten();
-    let messages = messages.into_iter().map(|message| shown(message, &folder.name)).collect();
-    Ok(Json(wire::Page { messages, next }))
+    let limit = range.limit.unwrap_or(view::PAGE).clamp(1, view::PAGE);
+    let page = view::page(&door.rim, &account, &name, range.after, limit).await?;
+    page.map(Json).ok_or(Refused::NotFound)
 }
 
 /// `GET /v1/mailbox/{folder}/{uid}`: the stored octets.
@@ -67,28 +51,6 @@ pub(super) async fn message(
     Path((name, uid)): Path<(String, String)>,
 ) -> Result<Response, Refused> {
     let uid = uid.parse().map_err(|_| Refused::NotFound)?;
-    let folder = named(&door, &account, &name).await?;
-    let message =
-        mailbox::message(&door.rim, &account.id, &folder.id, uid).await?.ok_or(Refused::NotFound)?;
-    let octets = door.rim.blob(&message.blob).await?;
+    let octets = view::message(&door.rim, &account, &name, uid).await?.ok_or(Refused::NotFound)?;
     Ok(([(header::CONTENT_TYPE, "message/rfc822")], Body::from(octets)).into_response())
-}
-
-async fn named(door: &Door, account: &stages::registry::Mailbox, name: &str) -> Result<Named, Refused> {
-    let tree = mailbox::tree(&door.rim, &account.id).await?;
-    tree.find(name).cloned().ok_or(Refused::NotFound)
-}
-
-fn shown(message: mailbox::Message, folder: &str) -> wire::Message {
-    let summary = message.summary;
-    wire::Message {
-        uid: message.uid,
-        folder: folder.to_owned(),
-        kind: summary.kind.map(|kind| kind.words().value.to_owned()),
-        subject: summary.subject,
-        message_id: summary.message_id,
-        pec_id: summary.pec_id,
-        size_bytes: summary.size_bytes,
-        received_at: message.received_at,
-    }
 }

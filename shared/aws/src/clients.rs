@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::{
     config::{
         interceptors::InterceptorContext,
@@ -38,6 +38,11 @@ pub struct Clients {
 impl Clients {
     /// From region, credentials and `AWS_ENDPOINT_URL` of the environment.
     pub async fn from_env() -> Self {
+        Self::new(&Self::environment(None).await)
+    }
+
+    /// What the environment says of credentials and endpoint; of the region, if none is given.
+    pub async fn environment(region: Option<Region>) -> SdkConfig {
         // A TLS configuration reads the machine's root certificates: an endpoint without TLS needs none of it.
         let plain = std::env::var("AWS_ENDPOINT_URL").is_ok_and(|url| url.starts_with("http://"));
         let http = aws_smithy_http_client::Builder::new();
@@ -46,7 +51,12 @@ impl Clients {
         } else {
             http.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https()
         };
-        Self::new(&aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await)
+        let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
+        let loader = match region {
+            Some(region) => loader.region(region),
+            None => loader,
+        };
+        loader.load().await
     }
 
     /// From what is known of region, credentials and endpoint. With an endpoint given, S3 is addressed by path.

@@ -27,6 +27,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use stages::{jobs::QueueName, ports::Table};
 
 /// The data bucket's folder for what operators put there.
@@ -96,15 +97,18 @@ pub struct Buckets {
 /// A signing key: which provider environment it signs for, the KMS key, and where its certificate chain lies in the
 /// data bucket (PEM, the signer's certificate first).
 ///
-/// In `SIGILLO_KMS_KEYS` the three are joined by `|` and the entries by `,`; empty entries are passed over:
-/// `main|arn:aws:kms:eu-south-1:111122223333:key/1234|settings/certificates/main-2026.pem,`
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// In `SIGILLO_KMS_KEYS` each is a JSON object; they stand one after another, without anything but white space
+/// between:
+/// `{"environment":"Alfa","key":"arn:aws:kms:eu-south-1:111122223333:key/1234","chain":"settings/certificates/a.pem"}`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SigningKey {
     /// Id of the provider environment.
     pub environment: String,
     /// Id, ARN or alias of the KMS key (RSA, sign and verify).
     pub key: String,
     /// Key of the certificate chain in the data bucket.
+    #[serde(rename = "chain")]
     pub chain_key: String,
 }
 
@@ -192,19 +196,16 @@ fn truth(variable: &'static str, read: impl Fn(&str) -> Option<String>) -> Resul
 }
 
 fn signing_keys(text: &str) -> Result<Vec<SigningKey>, ConfigError> {
-    let entry = |entry: &str| match entry.split('|').map(str::trim).collect::<Vec<_>>()[..] {
-        [environment, key, chain_key] if ![environment, key, chain_key].contains(&"") => Ok(SigningKey {
-            environment: environment.to_owned(),
-            key: key.to_owned(),
-            chain_key: chain_key.to_owned(),
-        }),
-        _ => Err(ConfigError::Value {
-            variable: "SIGILLO_KMS_KEYS",
-            found: entry.to_owned(),
-            expected: "environment|key|chain, separated by commas",
-        }),
+    let whole = |key: SigningKey| {
+        let filled = [&key.environment, &key.key, &key.chain_key].iter().all(|text| !text.trim().is_empty());
+        filled.then_some(key)
     };
-    text.split(',').filter(|e| !e.trim().is_empty()).map(entry).collect()
+    let keys = serde_json::Deserializer::from_str(text).into_iter::<SigningKey>();
+    keys.map(|key| key.ok().and_then(whole)).collect::<Option<_>>().ok_or_else(|| ConfigError::Value {
+        variable: "SIGILLO_KMS_KEYS",
+        found: text.to_owned(),
+        expected: "JSON objects with environment, key and chain",
+    })
 }
 
 #[cfg(test)]
@@ -255,15 +256,27 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_read_and_empty_entries_passed_over() {
+    fn keys_of_any_environment_are_read() {
         let arn = "arn:aws:kms:eu-south-1:111122223333:key/1234";
-        let keys = config(&[("SIGILLO_KMS_KEYS", &format!("main|{arn}|settings/a.pem, second|alias/b|c ,"))])
-            .unwrap()
-            .keys;
-        assert_eq!(keys.len(), 2);
-        assert_eq!((keys[0].environment.as_str(), keys[0].key.as_str()), ("main", arn));
-        assert_eq!(keys[1].chain_key, "c");
-        for wrong in ["main", "main|key", "main|key|", "a|b|c|d"] {
+        let named = |environment: &str, key: &str| SigningKey {
+            environment: environment.to_owned(),
+            key: key.to_owned(),
+            chain_key: "settings/a.pem".to_owned(),
+        };
+        let both = [named("Unità 2,Alfa | \"PEC\"", arn), named("Alfa", "alias/b")];
+        let text = both.iter().map(|k| serde_json::to_string(k).unwrap()).collect::<Vec<_>>().join(" ");
+        assert_eq!(config(&[("SIGILLO_KMS_KEYS", &format!(" {text}\n"))]).unwrap().keys, both);
+        // As the template makes it without a certificate.
+        assert!(config(&[("SIGILLO_KMS_KEYS", " ")]).unwrap().keys.is_empty());
+        for wrong in [
+            "main|key|chain",
+            "[]",
+            "{}",
+            r#"{"environment":"a","key":"b"}"#,
+            r#"{"environment":"a","key":" ","chain":"c"}"#,
+            r#"{"environment":"a","key":"b","chain":"c","more":"d"}"#,
+            r#"{"environment":"a","key":"b","chain":"c"},"#,
+        ] {
             assert!(config(&[("SIGILLO_KMS_KEYS", wrong)]).is_err(), "{wrong}");
         }
     }

@@ -6,6 +6,7 @@ pub mod carrier;
 pub mod clients;
 pub mod config;
 pub mod csr;
+pub mod deployment;
 pub mod directory;
 pub mod facts;
 pub mod function;

@@ -76,6 +76,26 @@ impl Kind {
             Self::DeliveryStatus => "delivery-status",
         }
     }
+
+    /// Whether it says that a letter did not go its way: a notice ("avviso"), not a receipt or an envelope.
+    #[must_use]
+    pub const fn is_notice(self) -> bool {
+        match self {
+            Self::NonAcceptance
+            | Self::NonAcceptanceVirus
+            | Self::TimeoutFirst
+            | Self::TimeoutLast
+            | Self::VirusDetection
+            | Self::NonDeliveryVirus
+            | Self::NonDelivery => true,
+            Self::Acceptance
+            | Self::TransportEnvelope
+            | Self::TakeCharge
+            | Self::AnomalyEnvelope
+            | Self::Delivery
+            | Self::DeliveryStatus => false,
+        }
+    }
 }
 
 /// `certificato` or `esterno`: whether the recipient's domain is in the provider index (spec 4.5).

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use aws_lc_rs::digest::{Digest, SHA256};
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
@@ -60,6 +61,15 @@ impl RsaKey {
         let mut signature = vec![0; self.0.public_modulus_len()];
         self.0.sign_digest(&RSA_PKCS1_SHA256, &digest, &mut signature).map_err(|_| KeyError::Sign)?;
         Ok(signature)
+    }
+
+    /// The public half as SubjectPublicKeyInfo (RFC 5280 §4.1.2.7) in DER.
+    ///
+    /// # Errors
+    /// [`KeyError::Rejected`] if the crypto library cannot encode it.
+    pub fn public_key_info(&self) -> Result<Vec<u8>, KeyError> {
+        let der: PublicKeyX509Der<'_> = self.0.public_key().as_der().map_err(|_| KeyError::Rejected)?;
+        Ok(der.as_ref().to_vec())
     }
 
     /// True if this is the key that the certificate certifies.

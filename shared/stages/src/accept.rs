@@ -17,10 +17,11 @@ use crate::{
     lay::{self, ROOM},
     log::{About, Event, LogEntry},
     origin,
-    ports::{Debt, Scan},
+    ports::Debt,
     registry::Domain,
     rim::{Body, Draft},
     rows::{ActRow, Next, OriginHead, OriginRecipient, Parcel, SpoolRow, Ticket},
+    scan,
 };
 
 mod parcels;
@@ -43,15 +44,15 @@ pub async fn accept(rim: &Rim, spool: &SpoolId) -> Result<(), StageError> {
     };
 
     // 3. F8, then F0 to F6: infected and malformed is infected (spec 0.2 D1).
-    let scan = rim.scanner.scan(&entry.bytes).await?;
+    let virus = scan::virus(rim, &entry.bytes, ticket.scanned.as_ref()).await?;
     let checked =
         pec::check::check(&entry.bytes, &entry.ticket.transaction, entry.ticket.raw_bytes, &rim.limits);
 
     // 4. One commit with the outcome.
-    match (scan, checked) {
-        (Scan::Infected { virus }, _) => entry.refuse(rim, Reason::Virus(virus)).await,
-        (Scan::Clean, Err(refusal)) => entry.refuse(rim, Reason::Formal(refusal)).await,
-        (Scan::Clean, Ok(facts)) => {
+    match (virus, checked) {
+        (Some(virus), _) => entry.refuse(rim, Reason::Virus(virus)).await,
+        (None, Err(refusal)) => entry.refuse(rim, Reason::Formal(refusal)).await,
+        (None, Ok(facts)) => {
             let letter = entry.letter(rim, facts.clone());
             if !bounds::recipients_fit(&letter) {
                 entry.refuse(rim, Reason::Formal(Refusal::TooManyRecipients)).await
@@ -171,11 +172,12 @@ impl Submitted {
         let provider = &self.desk.environment.provider_name;
         let about =
             About::letter(letter, provider, provider).of(letter.recipients.iter().map(|r| &r.address));
-        LogEntry::new(about, Side::Origin, event, "", self.desk.at)
+        let entry = LogEntry::new(about, Side::Origin, event, "", self.desk.at)
             .digest(spooled.sha256.clone())
             .with("via", self.ticket.via.clone())
             .with("tls", self.ticket.tls.clone())
-            .with("scanner", rim.scanner.version())
+            .with("scanner", rim.scanner.version());
+        scan::noted(entry, self.ticket.scanned.as_ref())
     }
 
     /// Acceptance (RFC 6109 §2.2.1, spec 4.6): the receipt and the envelope become owed in the commit that decides,

@@ -14,7 +14,7 @@ use crate::{
     ports::{BlobError, RowKey, Table},
     registry::MailboxState,
     rim::{Body, Draft},
-    rows::{Sighting, Ticket},
+    rows::{Scanned, Sighting, Ticket},
 };
 
 /// How a message came, for its trace and for the log.
@@ -41,7 +41,7 @@ pub struct Submission {
     pub raw: Bytes,
     /// How it came.
     pub channel: Channel,
-    /// Two submissions of one account with one key are one letter: the first.
+    /// Two submissions of one account with one key are one letter; the second must be the same as the first.
     pub idempotency_key: Option<String>,
 }
 
@@ -56,7 +56,18 @@ pub struct Arrival {
     pub channel: Channel,
 }
 
-/// Why a door does not take a message. All but the last are answers to the client.
+/// What the SMTP server of somebody else that took a message for us, such as Amazon SES, tells of it.
+#[derive(Clone, Debug, Default)]
+pub struct Gate {
+    /// What its scanner said.
+    pub scanned: Option<Scanned>,
+    /// Nobody vouches for the reverse path, and nothing can be refused any more: no delivery status notification will
+    /// go there (spec 0.2 D13, behind SES).
+    pub is_unanswerable: bool,
+}
+
+/// Why a door does not take a message. All but the last are answers to the client. Displays finish the sentence
+/// "failed to …".
 #[derive(Debug, thiserror::Error)]
 pub enum DoorError {
     /// F7: the account does not own MAIL FROM, or the mailbox is not active (spec 4.1).
@@ -65,6 +76,12 @@ pub enum DoorError {
     /// No recipient.
     #[error("send to nobody")]
     NoRecipient,
+    /// More recipients than rows can hold, far above the lawful limit, which makes a notice (spec 0.2 D3).
+    #[error("take so many recipients")]
+    TooManyRecipients,
+    /// The account's idempotency key is that of another letter.
+    #[error("take another letter under the idempotency key of an earlier one")]
+    KeyOfAnother,
     /// Over the technical bound: refused without a notice (RFC 6109 §3.1.2, spec 0.2 D3).
     #[error("take {size_bytes} octets: at most {size_bytes_max}")]
     TooLarge {
@@ -96,7 +113,7 @@ pub async fn submit(rim: &Rim, submission: Submission) -> Result<SpoolId, DoorEr
     let at = rim.now();
     let fresh = SpoolId::new(at, rim.ids.fresh());
     let spool = match &submission.idempotency_key {
-        Some(key) => claim(rim, &submission.account, key, fresh, at).await?,
+        Some(key) => claim(rim, Claim::new(&submission, key, fresh, at)).await?,
         None => fresh,
     };
 
@@ -114,6 +131,7 @@ pub async fn submit(rim: &Rim, submission: Submission) -> Result<SpoolId, DoorEr
         tls,
         is_unanswerable: false,
         seen: Sighting::default(),
+        scanned: None,
     };
     put(rim, &ticket, original::admit(&submission.raw, &trace)).await?;
 
@@ -127,7 +145,7 @@ pub async fn submit(rim: &Rim, submission: Submission) -> Result<SpoolId, DoorEr
 /// # Errors
 /// [`DoorError`]; after [`DoorError::Stage`] the message may have been taken or not.
 pub async fn receive(rim: &Rim, arrival: Arrival) -> Result<SpoolId, DoorError> {
-    take(rim, arrival, Sighting::default(), false).await
+    take(rim, arrival, Sighting::default(), Gate::default()).await
 }
 
 /// The same, with what the door saw of the other end.
@@ -135,24 +153,18 @@ pub async fn receive(rim: &Rim, arrival: Arrival) -> Result<SpoolId, DoorError> 
 /// # Errors
 /// As [`receive`].
 pub async fn receive_from(rim: &Rim, arrival: Arrival, seen: Sighting) -> Result<SpoolId, DoorError> {
-    take(rim, arrival, seen, false).await
+    take(rim, arrival, seen, Gate::default()).await
 }
 
-/// The same for a message whose reverse path nobody vouches for, and that could not be refused where it came in: no
-/// delivery status notification will go there (spec 0.2 D13, behind SES).
+/// Takes a message that somebody else's SMTP server has taken for us, with what that server knows of it.
 ///
 /// # Errors
 /// As [`receive`].
-pub async fn receive_unanswerable(rim: &Rim, arrival: Arrival) -> Result<SpoolId, DoorError> {
-    take(rim, arrival, Sighting::default(), true).await
+pub async fn receive_behind(rim: &Rim, arrival: Arrival, gate: Gate) -> Result<SpoolId, DoorError> {
+    take(rim, arrival, Sighting::default(), gate).await
 }
 
-async fn take(
-    rim: &Rim,
-    arrival: Arrival,
-    seen: Sighting,
-    is_unanswerable: bool,
-) -> Result<SpoolId, DoorError> {
+async fn take(rim: &Rim, arrival: Arrival, seen: Sighting, gate: Gate) -> Result<SpoolId, DoorError> {
     let raw_bytes = bounded(rim, &arrival.raw, &arrival.transaction)?;
     if arrival.transaction.forward_paths.is_empty() {
         return Err(DoorError::NoRecipient);
@@ -168,8 +180,9 @@ async fn take(
         at,
         via: arrival.channel.via,
         tls: arrival.channel.tls,
-        is_unanswerable,
+        is_unanswerable: gate.is_unanswerable,
         seen,
+        scanned: gate.scanned,
     };
     put(rim, &ticket, Rope::from(arrival.raw)).await?;
     hint(rim, Job::Receive { spool: spool.clone() }).await;
@@ -193,10 +206,31 @@ struct Claim {
     key_sha256: String,
     spool: SpoolId,
     at: Instant,
+    /// Digest of transaction and message; none in a row of a release that did not compare them.
+    #[serde(default)]
+    letter_sha256: Option<String>,
 }
 impl Claim {
+    fn new(submission: &Submission, key: &str, spool: SpoolId, at: Instant) -> Self {
+        let Submission { account, transaction, raw, .. } = submission;
+        let paths = transaction.reverse_path.iter().chain(&transaction.forward_paths);
+        // No address has a line end, and no message begins before the empty line.
+        let paths: String = paths.map(|path| format!("{path}\n")).chain(["\n".to_owned()]).collect();
+        Self {
+            account: account.clone(),
+            key_sha256: blob_name(key.as_bytes()),
+            spool,
+            at,
+            letter_sha256: Some(hex::encode(smime::sha256([paths.as_bytes(), raw]))),
+        }
+    }
+
     fn key_of(account: &MailboxId, key_sha256: &str) -> RowKey {
         RowKey { table: Table::Letters, pk: format!("claim#{account}#{key_sha256}"), sk: "claim".to_owned() }
+    }
+
+    fn is_of_letter(&self, other: &Self) -> bool {
+        self.letter_sha256.is_none() || self.letter_sha256 == other.letter_sha256
     }
 }
 impl Body for Claim {
@@ -210,43 +244,44 @@ impl Body for Claim {
 /// its entry any more, so a new one takes its place.
 const CLAIM_WAIT_S_MAX: i64 = 600;
 
-/// The spool id that belongs to an idempotency key: `fresh` if nobody came before.
-async fn claim(
-    rim: &Rim,
-    account: &MailboxId,
-    key: &str,
-    fresh: SpoolId,
-    at: Instant,
-) -> Result<SpoolId, StageError> {
-    let claim = Claim { account: account.clone(), key_sha256: blob_name(key.as_bytes()), spool: fresh, at };
+/// The spool id that belongs to an idempotency key: the claim's own if nobody came before.
+async fn claim(rim: &Rim, claim: Claim) -> Result<SpoolId, DoorError> {
     let mut draft = Draft::new();
     match rim.read::<Claim>(&claim.key()).await? {
-        None => draft.insert(&claim, None)?,
+        None => draft.insert(&claim, None).map_err(StageError::from)?,
         Some(earlier) => {
             let ticket = BlobKey::spool_ticket(Door::Submission, &earlier.value.spool);
-            let waiting = at < earlier.value.at.plus_s(CLAIM_WAIT_S_MAX);
-            if waiting || rim.blobs.size(&ticket).await?.is_some() {
-                return Ok(earlier.value.spool);
+            let waiting = claim.at < earlier.value.at.plus_s(CLAIM_WAIT_S_MAX);
+            if waiting || rim.blobs.size(&ticket).await.map_err(StageError::from)?.is_some() {
+                return first(earlier.value, &claim);
             }
-            draft.replace(earlier.version, &claim, None)?;
+            draft.replace(earlier.version, &claim, None).map_err(StageError::from)?;
         }
     }
     match rim.commit(draft).await {
         Ok(()) => Ok(claim.spool),
         Err(StageError::Raced) => {
-            let winner = rim.read::<Claim>(&claim.key()).await?;
-            winner.map(|w| w.value.spool).ok_or(StageError::Raced)
+            let winner = rim.read::<Claim>(&claim.key()).await?.ok_or(StageError::Raced)?;
+            first(winner.value, &claim)
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// The size, if it is within the technical bound; recipients beyond what a row can hold are too much as well.
+/// The entry of the submission that came first, if this one is the same letter.
+fn first(earlier: Claim, this: &Claim) -> Result<SpoolId, DoorError> {
+    if earlier.is_of_letter(this) { Ok(earlier.spool) } else { Err(DoorError::KeyOfAnother) }
+}
+
+/// The size, if it is within the technical bound and recipients fit into a row.
 fn bounded(rim: &Rim, raw: &Bytes, transaction: &Transaction) -> Result<u64, DoorError> {
     let size_bytes = raw.len() as u64;
     let size_bytes_max = rim.limits.technical_bytes_max;
-    if size_bytes > size_bytes_max || !bounds::transaction_fits(transaction) {
+    if size_bytes > size_bytes_max {
         return Err(DoorError::TooLarge { size_bytes, size_bytes_max });
+    }
+    if !bounds::transaction_fits(transaction) {
+        return Err(DoorError::TooManyRecipients);
     }
     Ok(size_bytes)
 }

@@ -24,6 +24,7 @@ pub mod receive;
 pub mod registry;
 pub mod rim;
 pub mod rows;
+mod scan;
 pub mod seal;
 pub mod spread;
 pub mod watch;

@@ -10,9 +10,10 @@ use crate::{
     BlobKey, Rim, SpoolId, StageError, door,
     ids::{Door, Partition, Side, blob_name},
     log::{About, Event, LogEntry},
-    ports::{Relayed, RowKey, Scan},
+    ports::{Relayed, RowKey},
     rim::{Draft, Found},
-    rows::{DispatchRow, Sighting, SpoolRow},
+    rows::{DispatchRow, Scanned, Sighting, SpoolRow},
+    scan,
 };
 
 mod addressed;
@@ -51,6 +52,7 @@ pub async fn receive(rim: &Rim, spool: &SpoolId) -> Result<(), StageError> {
         tls: ticket.tls,
         is_answerable: !ticket.is_unanswerable,
         seen: ticket.seen,
+        scanned: ticket.scanned,
         from: Source::Spool(spool.clone()),
     };
     // 3. D16: what comes in clear is handled, and looked at.
@@ -86,6 +88,7 @@ pub async fn receive_own(rim: &Rim, dispatch: &RowKey) -> Result<(), StageError>
         tls: "in-process".to_owned(),
         is_answerable: true,
         seen: Sighting::default(),
+        scanned: None,
         from: Source::Own(Box::new(found)),
     };
     incoming.handle(rim).await
@@ -114,6 +117,7 @@ struct Incoming {
     /// Whether the reverse path may be told that it was not delivered.
     is_answerable: bool,
     seen: Sighting,
+    scanned: Option<Scanned>,
     from: Source,
 }
 
@@ -124,10 +128,7 @@ impl Incoming {
         let examination =
             pec::reception::examine(&self.bytes, &self.transaction, self.received_at, &index, &rim.verifier);
         // 2. V5, on everything that comes in (spec 0.2 D11). No scanner: it waits.
-        let virus = match rim.scanner.scan(&self.bytes).await? {
-            Scan::Clean => None,
-            Scan::Infected { virus } => Some(virus),
-        };
+        let virus = scan::virus(rim, &self.bytes, self.scanned.as_ref()).await?;
         // 3. Who of ours is addressed.
         let addressed = addressed::resolve(rim, &self.transaction.forward_paths).await?;
         // 4. One commit by outcome (spec 5.3).
@@ -210,6 +211,7 @@ impl Incoming {
                 entry = entry.with(name, value.chars().take(TEXT_CHARS_MAX).collect::<String>());
             }
         }
+        let entry = scan::noted(entry, self.scanned.as_ref());
         if failed.is_empty() { entry } else { entry.with("failed-checks", failed) }
     }
 

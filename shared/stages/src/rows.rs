@@ -45,6 +45,9 @@ pub struct Ticket {
     /// What an incoming door saw of the other end; for the log.
     #[serde(default)]
     pub seen: Sighting,
+    /// What a scanner before the door said; our own looks as well.
+    #[serde(default)]
+    pub scanned: Option<Scanned>,
 }
 
 /// What an incoming door saw of the other end. What it does not know is empty.
@@ -57,6 +60,17 @@ pub struct Sighting {
     pub hello: String,
     /// What SPF, DKIM and DMARC say of ordinary mail, as in `Authentication-Results` (RFC 8601).
     pub authentication: String,
+}
+
+/// What a scanner before the door said, e.g. Amazon SES.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scanned {
+    /// Whose scanner.
+    pub by: String,
+    /// Its verdict in its own word, bounded and printable; for the log.
+    pub verdict: String,
+    /// Whether the verdict is that of an infected message. Anything else leaves the decision to our scanner.
+    pub infected: bool,
 }
 
 /// What became of a spool entry: written by accept's or receive's commit.

@@ -2,15 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "a test world has no failures but those that a test makes")]
 
 use bytes::Bytes;
+use mime::Rope;
 use pec::{Address, Kind, Transaction};
 use sigillo_stages::{
-    door::{self, DoorError},
+    BlobKey, Job, SpoolId,
+    door::{self, DoorError, Gate},
     ids::{Door, MailboxId},
     log::Event,
     mailbox,
     ports::Facts,
     receive::{Classified, classify},
-    rows::Sighting,
+    rows::{Scanned, Sighting, Ticket},
     watch,
 };
 use sigillo_tests::world::{
@@ -62,8 +64,94 @@ fn one_idempotency_key_is_one_letter() {
     assert_eq!(world.submit(keyed(Some("k1"))).unwrap(), first);
     assert_ne!(world.submit(keyed(Some("k2"))).unwrap(), first);
     assert_ne!(world.submit(keyed(None)).unwrap(), first);
+    // The key of one letter is not taken for another: neither with other octets nor to somebody else.
+    let mut other = keyed(Some("k1"));
+    other.raw = message(&ALFA.user("mittente"), &[ALFA.user("destinatario")], &[], "Altro testo.");
+    assert!(matches!(world.submit(other), Err(DoorError::KeyOfAnother)));
+    let mut elsewhere = keyed(Some("k1"));
+    elsewhere.transaction.forward_paths.push(ALFA.user("copia"));
+    assert!(matches!(world.submit(elsewhere), Err(DoorError::KeyOfAnother)));
     world.heal();
     assert_eq!(world.evidence().letters.len(), 3);
+}
+
+/// Design §3 rule 8: what no row could hold is not taken, and the client hears which of its bounds it was.
+#[test]
+fn a_door_says_whether_it_is_the_octets_or_the_recipients() {
+    let world = World::of(&ALFA);
+    let many = (0..2_000).map(|n| address(&format!("{n:0>60}@{}.example", "a".repeat(60)))).collect();
+    let mut letter = letter(&ALFA, &[ALFA.user("destinatario")], &[]);
+    letter.transaction.forward_paths = many;
+    assert!(matches!(world.submit(letter.clone()), Err(DoorError::TooManyRecipients)));
+    letter.raw = vec![b'a'; world.rim().limits.technical_bytes_max as usize + 1].into();
+    assert!(matches!(world.submit(letter), Err(DoorError::TooLarge { .. })));
+    assert!(world.blobs.all().is_empty(), "nothing was stored");
+}
+
+fn ses(verdict: &str) -> Scanned {
+    Scanned { by: "Amazon SES".to_owned(), verdict: verdict.to_owned(), infected: verdict == "FAIL" }
+}
+
+/// Spec 0.2 D11: a virus that a scanner before the door found is a virus, though ours does not know it.
+#[test]
+fn what_a_scanner_before_the_door_found_is_under_lock() {
+    let beta = World::of(&BETA);
+    beta.submit(letter(&BETA, &[ALFA.user("destinatario")], &[])).unwrap();
+    beta.run_until_idle();
+    let sent = beta.sent_to(&ALFA).remove(0);
+    for (verdict, notices) in [("GRAY", 0), ("FAIL", 1)] {
+        let world = World::of(&ALFA);
+        let recipients = sent.transaction.forward_paths.clone();
+        let arrival = arrival(sent.transaction.reverse_path.clone(), recipients, sent.raw.clone());
+        let gate = Gate { scanned: Some(ses(verdict)), is_unanswerable: false };
+        exec::run(door::receive_behind(&world.rim(), arrival, gate)).unwrap().unwrap();
+        world.heal();
+        let evidence = world.evidence();
+        assert_eq!(evidence.acts_of(Kind::VirusDetection).len(), notices, "{verdict}");
+        let locked = world.blobs.all().keys().filter(|k| k.as_str().starts_with("vault/")).count();
+        assert_eq!(locked, notices, "{verdict}");
+        let received = evidence.logged(Event::Received);
+        assert_eq!(received[0].detail["scanned-before"], format!("Amazon SES: {verdict}"));
+        let found = evidence.logged(Event::VirusFound);
+        assert_eq!(found.len(), notices);
+        assert!(found.iter().all(|e| e.detail["virus"] == "Amazon SES: FAIL"));
+    }
+}
+
+/// The same for a submission (RFC 6109 §3.1.3); a ticket of the previous release says nothing of it.
+#[test]
+fn a_submission_that_was_found_infected_before_the_door_is_refused() {
+    for (scanned, refused) in [(None, 0), (Some(ses("PASS")), 0), (Some(ses("FAIL")), 1)] {
+        let world = World::of(&ALFA);
+        let submission = letter(&ALFA, &[ALFA.user("destinatario")], &[]);
+        let spool = SpoolId::new(world.now(), 7);
+        let ticket = Ticket {
+            spool: spool.clone(),
+            door: Door::Submission,
+            transaction: submission.transaction,
+            account: Some(submission.account),
+            raw_bytes: submission.raw.len() as u64,
+            at: world.now(),
+            via: "ses-mail-manager".to_owned(),
+            tls: "required".to_owned(),
+            is_unanswerable: false,
+            seen: Sighting::default(),
+            scanned,
+        };
+        let mut json = serde_json::to_value(&ticket).unwrap();
+        if ticket.scanned.is_none() {
+            json.as_object_mut().unwrap().remove("scanned");
+        }
+        for (key, body) in [
+            (BlobKey::spool_message(Door::Submission, &spool), submission.raw.clone()),
+            (BlobKey::spool_ticket(Door::Submission, &spool), json.to_string().into()),
+        ] {
+            exec::run(world.rim().blobs.put_if_absent(&key, Rope::from(body))).unwrap().unwrap();
+        }
+        exec::run(sigillo_stages::run(&world.rim(), &Job::Accept { spool })).unwrap().unwrap();
+        world.heal();
+        assert_eq!(world.evidence().acts_of(Kind::NonAcceptanceVirus).len(), refused);
+    }
 }
 
 /// Spec 0.2 D13: what the door may refuse after DATA.

@@ -11,10 +11,7 @@ use bytes::Bytes;
 use pec::Kind;
 
 use crate::{
-    command::{
-        CommandError,
-        client::{Client, ClientError},
-    },
+    command::{CommandError, reach::Account},
     http::wire::{Message, Outcome, Progress},
     text::printable,
 };
@@ -41,7 +38,7 @@ pub(super) struct Seen {
 
 /// Follows one letter.
 pub(super) struct Follower<'c> {
-    client: &'c Client,
+    account: &'c dyn Account,
     /// The next UID of each folder that was not read yet.
     after: BTreeMap<String, u32>,
     said: HashSet<String>,
@@ -50,13 +47,14 @@ pub(super) struct Follower<'c> {
 }
 
 impl<'c> Follower<'c> {
-    /// Looks at the mailbox before the submission.
-    pub(super) fn new(client: &'c Client, silent: bool) -> Result<Self, CommandError> {
-        let folders = client.folders()?.folders;
-        let after =
-            folders.into_iter().map(|folder| (folder.name, folder.uidnext.saturating_sub(1))).collect();
+    /// Looks at the mailbox before the submission. What is there already is passed over, unless the letter may have
+    /// been submitted before.
+    pub(super) fn new(account: &'c dyn Account, again: bool, silent: bool) -> Result<Self, CommandError> {
+        let folders = account.folders()?.folders;
+        let after = |uidnext: u32| if again { 0 } else { uidnext.saturating_sub(1) };
+        let after = folders.into_iter().map(|folder| (folder.name, after(folder.uidnext))).collect();
         let terminal = std::io::stdout().is_terminal();
-        Ok(Self { client, after, said: HashSet::new(), silent, terminal })
+        Ok(Self { account, after, said: HashSet::new(), silent, terminal })
     }
 
     /// Prints a line, once.
@@ -78,7 +76,7 @@ impl<'c> Follower<'c> {
             match self.look(pec_id, &mut seen) {
                 Ok(()) => {}
                 // It may be starting again; the letter is safe.
-                Err(CommandError::Client(ClientError::Unreachable(..))) => {}
+                Err(error) if error.is_passing() => {}
                 Err(error) => return Err(error),
             }
             let elapsed = start.elapsed();
@@ -94,7 +92,7 @@ impl<'c> Follower<'c> {
 
     fn look(&mut self, pec_id: &str, seen: &mut Seen) -> Result<(), CommandError> {
         // The door first: what it says is settled has its receipt owed already.
-        let progress = self.client.progress(pec_id)?;
+        let progress = self.account.progress(pec_id)?;
         if let Some(progress) = &progress {
             self.tell(progress);
         }
@@ -153,12 +151,12 @@ impl<'c> Follower<'c> {
     }
 
     fn read_mailbox(&mut self, pec_id: &str, seen: &mut Seen) -> Result<(), CommandError> {
-        for folder in self.client.folders()?.folders {
+        for folder in self.account.folders()?.folders {
             self.after.entry(folder.name).or_insert(0);
         }
         let mut notices = Vec::new();
         for (folder, after) in &mut self.after {
-            while let Some(page) = self.client.list(folder, *after)? {
+            while let Some(page) = self.account.list(folder, *after)? {
                 for message in page.messages {
                     *after = message.uid.max(*after);
                     let envelope = message.kind.as_deref() == Some(Kind::TransportEnvelope.words().value);
@@ -186,7 +184,7 @@ impl<'c> Follower<'c> {
         if !message.kind.as_deref().is_some_and(|kind| notices.contains(&kind)) {
             return Ok(None);
         }
-        let octets = self.client.message(&message.folder, message.uid)?.map(Bytes::from);
+        let octets = self.account.message(&message.folder, message.uid)?.map(Bytes::from);
         let read = octets.and_then(|octets| pec::read::read(&octets).ok());
         let certification = read.and_then(|read| read.certification);
         Ok(certification.and_then(|c| Some((c.delivery, c.extended_error?))))

@@ -58,6 +58,9 @@ pub(super) fn door(error: &DoorError) -> Reply {
     match error {
         DoorError::NotOwner => not_owner(),
         DoorError::NoRecipient => Reply::new(554, "5.5.1", "there is no recipient"),
+        DoorError::TooManyRecipients => Reply::new(554, "5.5.3", "too many recipients"),
+        // Mail sessions bring no such key.
+        DoorError::KeyOfAnother => Reply::new(554, "5.5.0", error.to_string()),
         DoorError::TooLarge { .. } => {
             Reply::new(552, "5.3.4", "the message is too large, or has too many recipients")
         }

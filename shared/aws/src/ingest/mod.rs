@@ -16,15 +16,15 @@ use mime::Rope;
 use pec::{Address, Instant, Transaction, original};
 use stages::{
     BlobKey, Job, Rim, SpoolId, StageError,
-    door::{self, Arrival, Channel, DoorError, Submission},
+    door::{self, Arrival, Channel, DoorError, Gate, Submission},
     ids::{Door, MailboxId},
     ports::{BlobError, Clock, Ids, Queue, QueueError},
     registry::MailboxState,
-    rows::{Sighting, Ticket},
+    rows::{Scanned, Sighting, Ticket},
 };
 
 use self::event::{Event, Place, Verdicts};
-use crate::{S3Blobs, config::Config};
+use crate::{S3Blobs, config::Config, shell::Told};
 
 /// Makes spool entries from events.
 #[derive(Clone)]
@@ -49,11 +49,17 @@ pub enum IngestError {
     #[error("read the message of an event: {0}")]
     Blobs(#[from] BlobError),
     /// The entry could not be made.
-    #[error("spool the message")]
-    Stage(#[from] StageError),
+    #[error("spool the message: {}", Told::of(.0))]
+    Stage(StageError),
     /// The entry is there, the hint is not: the event brings it.
     #[error("send the hint")]
     Hint,
+}
+
+impl From<StageError> for IngestError {
+    fn from(error: StageError) -> Self {
+        Self::Stage(error)
+    }
 }
 
 impl Ingest {
@@ -102,19 +108,13 @@ impl Ingest {
         let channel = Channel {
             by: String::new(), // no trace is written into what comes from outside
             with: String::new(),
-            via: format!(
-                "ses, virus verdict {}, dmarc verdict {}",
-                word(&verdicts.virus),
-                word(&verdicts.dmarc)
-            ),
+            via: format!("ses, dmarc verdict {}", word(&verdicts.dmarc)),
             tls: "unknown".to_owned(),
         };
-        let (rim, arrival) = (cause.rim(&self.rim), Arrival { transaction, raw, channel });
+        let arrival = Arrival { transaction, raw, channel };
         // D13: SES has taken it already; only a reverse path that DMARC vouches for is told what was not delivered.
-        settle(match verdicts.dmarc.as_str() {
-            "PASS" => door::receive(&rim, arrival).await,
-            _ => door::receive_unanswerable(&rim, arrival).await,
-        })?;
+        let gate = Gate { scanned: scanned(&verdicts.virus), is_unanswerable: verdicts.dmarc != "PASS" };
+        settle(door::receive_behind(&cause.rim(&self.rim), arrival, gate).await)?;
         cause.hinted()
     }
 
@@ -195,6 +195,7 @@ async fn spool_unowned(rim: &Rim, mut transaction: Transaction, raw: &Bytes) -> 
         tls,
         is_unanswerable: false,
         seen: Sighting::default(),
+        scanned: None,
     };
     let json = serde_json::to_vec(&ticket).map_err(|e| StageError::Damaged(format!("a ticket: {e}")))?;
     rim.blobs
@@ -210,10 +211,21 @@ fn channel(by: String) -> Channel {
     Channel { by, with: "ESMTPSA".to_owned(), via: "ses-mail-manager".to_owned(), tls: "required".to_owned() }
 }
 
+/// What SES's scanner said: `FAIL` alone is a virus; `GRAY` and `PROCESSING_FAILED` are no verdict, `DISABLED` is no
+/// scan.
+fn scanned(verdict: &str) -> Option<Scanned> {
+    let verdict = word(verdict);
+    let infected = verdict == "FAIL";
+    (verdict != "DISABLED").then(|| Scanned { by: "Amazon SES".to_owned(), verdict, infected })
+}
+
 /// A word for the log, bounded and plain.
 fn word(text: &str) -> String {
-    text.chars().filter(|c| c.is_ascii_alphanumeric() || "_-".contains(*c)).take(32).collect()
+    text.chars().filter(|c| c.is_ascii_alphanumeric() || "_-".contains(*c)).take(VERDICT_CHARS_MAX).collect()
 }
+
+/// Characters of a verdict.
+const VERDICT_CHARS_MAX: usize = 32;
 
 /// What an entry is made from: the object's instant, random bits that are the digest of its key, and a queue that
 /// remembers whether the hint went out. The entry may be older than those that `watch` looks for, so the event
@@ -279,5 +291,33 @@ impl Queue for Telling {
             self.failed.store(true, Ordering::Relaxed);
         }
         sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stages::ports::FactsError;
+
+    use super::*;
+
+    #[test]
+    fn fail_alone_is_a_virus_and_a_verdict_is_kept_as_it_was() {
+        let infected = |verdict: &str| scanned(verdict).map(|s| (s.by, s.verdict, s.infected));
+        let said = |verdict: &str, infected| Some(("Amazon SES".to_owned(), verdict.to_owned(), infected));
+        assert_eq!(infected("FAIL"), said("FAIL", true));
+        for other in ["PASS", "GRAY", "PROCESSING_FAILED", ""] {
+            assert_eq!(infected(other), said(other, false));
+        }
+        assert_eq!(infected("DISABLED"), None);
+        assert_eq!(infected("a\r\nb: c"), said("abc", false));
+    }
+
+    #[test]
+    fn an_error_tells_its_cause_but_nothing_of_what_is_stored() {
+        let error = IngestError::from(StageError::Facts(FactsError::Unavailable("throttled".to_owned())));
+        assert!(error.to_string().starts_with("spool the message: reach the facts: "), "{error}");
+        assert!(error.to_string().contains("throttled"), "{error}");
+        let error = IngestError::from(StageError::Damaged("the row of a@b.example".to_owned()));
+        assert!(!error.to_string().contains("a@b.example"), "{error}");
     }
 }

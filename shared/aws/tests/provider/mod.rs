@@ -141,7 +141,7 @@ impl Alfa {
             ("SIGILLO_TABLE_LOG".to_owned(), tables.log.clone()),
             ("SIGILLO_BUCKET_DATA".to_owned(), buckets.data.clone()),
             ("SIGILLO_BUCKET_VAULT".to_owned(), buckets.vault.clone()),
-            ("SIGILLO_KMS_KEYS".to_owned(), format!("{}|{}|{}", key.environment, key.key, key.chain_key)),
+            ("SIGILLO_KMS_KEYS".to_owned(), serde_json::to_string(&key).expect("JSON")),
         ]);
         for name in QueueName::ALL {
             let variable = format!("SIGILLO_QUEUE_{}_URL", name.name().to_ascii_uppercase());

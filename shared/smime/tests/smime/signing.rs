@@ -4,7 +4,7 @@ use cms::cert::CertificateChoices;
 use cms::content_info::ContentInfo;
 use cms::signed_data::SignedData;
 use der::{Decode, Encode};
-use smime::{Identity, IdentityError, KeyError, Policy, RsaKey, SignError, verify};
+use smime::{CertificateRequest, Identity, IdentityError, KeyError, Policy, RsaKey, SignError, verify};
 
 use crate::openssl::{CONTENT, Key, LEAF, LEAF_SUBJECT, NOW, Request, message, openssl, signed, usual};
 
@@ -171,4 +171,27 @@ fn a_key_knows_its_certificate_and_hides_itself() {
     assert!(RsaKey::from_pem(&pkcs1).unwrap().belongs_to(&usual().leaf.certificate()));
     let pkcs8 = openssl(dir.path(), &["pkcs8", "-topk8", "-nocrypt", "-in", "key.pem", "-outform", "DER"]);
     assert!(RsaKey::from_pkcs8_der(&pkcs8).unwrap().belongs_to(&usual().leaf.certificate()));
+}
+
+/// RFC 2986: what an authority makes a certificate from.
+#[test]
+fn openssl_verifies_a_certificate_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = RsaKey::from_pem(Key::Leaf.pem()).unwrap();
+    let (subject, mail) = ("CN=Posta Certificata,O=Alfa S.p.A.,C=IT", "posta-certificata@pec.alfa.example");
+    let request = CertificateRequest::prepare(subject, mail, &key.public_key_info().unwrap()).unwrap();
+    let signature = key.sign_digest(request.digest()).unwrap();
+    let pem = request.clone().assemble(&signature).unwrap();
+    std::fs::write(dir.path().join("request.pem"), pem).unwrap();
+    let verify = ["req", "-verify", "-in", "request.pem", "-noout", "-text", "-nameopt", "RFC2253"];
+    let text = String::from_utf8(openssl(dir.path(), &verify)).unwrap();
+    for part in [subject, &format!("email:{mail}"), "Digital Signature", "sha256WithRSAEncryption"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // Signed by another key, it proves nothing.
+    let other = RsaKey::from_pem(Key::Second.pem()).unwrap().sign_digest(request.digest()).unwrap();
+    std::fs::write(dir.path().join("request.pem"), request.assemble(&other).unwrap()).unwrap();
+    let verify = ["req", "-verify", "-in", "request.pem", "-noout"];
+    let output = std::process::Command::new("openssl").current_dir(dir.path()).args(verify).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("failure"), "{output:?}");
 }

@@ -1,0 +1,12 @@
+//! A provider on AWS in the hands of its operator (`--aws`). The AWS crates take minutes to build, so they are there
+//! with the feature `aws` only; without it every use says so.
+
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(not(feature = "aws"))]
+mod without;
+
+#[cfg(feature = "aws")]
+pub use self::aws::Operator;
+#[cfg(not(feature = "aws"))]
+pub use self::without::Operator;
