@@ -37,6 +37,7 @@ def main():
     code.add_argument("--one-for-all", type=pathlib.Path, help="one executable for every function instead")
     arguments.add_argument("--config-env", default="local", help="section of samconfig.toml")
     arguments.add_argument("--no-demo", action="store_true", help="no certificates, domain and mailboxes")
+    arguments.add_argument("--description", type=pathlib.Path, help="where to write what the stack says of itself")
     options = arguments.parse_args()
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     deploy = config[options.config_env]["deploy"]["parameters"]
@@ -50,7 +51,15 @@ def main():
     check(aws, template, deploy["stack_name"], parameters, outputs)
     if not options.no_demo:
         demo.settle(aws, outputs)
+    if options.description:
+        options.description.write_text(description(aws, deploy["stack_name"]))
     print(json.dumps(outputs, indent=2, sort_keys=True))
+
+
+def description(aws, stack):
+    """As `aws cloudformation describe-stacks` prints it: what `sigillo --aws` reads."""
+    stacks = aws.cloudformation.describe_stacks(StackName=stack)["Stacks"]
+    return json.dumps({"Stacks": stacks}, indent=2, default=str)
 
 
 class Aws:

@@ -93,7 +93,8 @@ fn the_rules_and_the_embedded_form_know_nothing_of_aws() {
 #[test]
 fn the_functions_carry_nothing_of_the_embedded_form() {
     for function in fs::read_dir(root().join("functions")).unwrap().flatten() {
-        let manifest = fs::read_to_string(function.path().join("Cargo.toml")).unwrap();
+        // Beside the functions lies how they are built.
+        let Ok(manifest) = fs::read_to_string(function.path().join("Cargo.toml")) else { continue };
         let name = manifest.lines().find_map(|line| line.strip_prefix("name = ")).unwrap().trim_matches('"');
         let below = below(name, ALL);
         assert!(below.contains("sigillo-aws"), "{name} is no function");

@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What checks the template, in a virtual environment of its own: it asks for other versions than the emulator does.
 const CHECKS_VENV: &str = "target/localstack/checks-venv";
 
-/// What is tried with a deployment, in this order: a letter, roles, memory, costs, faults, an altered log.
+/// What is tried with a deployment after what operators do, in this order: a letter, roles, memory, costs, faults, an altered log.
 const LETTERS: [&str; 6] = ["letter.py", "least.py", "memory.py", "budget.py", "healing.py", "tamper.py"];
 
 /// The AWS form on this machine.
@@ -46,7 +46,7 @@ enum Task {
     Test(Test),
     /// Stop what `up` started, with all that it started itself.
     Down,
-    /// Build every function as `sam build` does, for AWS.
+    /// Build every function as `sam build` does, for AWS; print sizes and cold starts.
     Artifacts,
 }
 
@@ -78,7 +78,7 @@ impl Localstack {
             Task::Up(up) => up.run(),
             Task::Test(test) => test.run(),
             Task::Down => down(),
-            Task::Artifacts => artifacts(),
+            Task::Artifacts => measure(&artifacts()?),
         }
     }
 }
@@ -88,8 +88,14 @@ impl Up {
         tools::ensure_emulator()?;
         let functions = Functions::build(self.release)?;
         let emulator = Emulator::start(&state(), self.port)?;
-        seed(&emulator.endpoint, &functions)?;
+        seed(&emulator, &functions)?;
         println!("endpoint  {}  (credentials test / test, region eu-south-1)", emulator.endpoint);
+        println!("commands  sigillo ... --aws {}", emulator.description().display());
+        println!(
+            "          with AWS_ENDPOINT_URL={} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test",
+            emulator.endpoint
+        );
+        println!("          and built by cargo build --package sigillo --features aws");
         println!("log       {}", emulator.folder.join("emulator.log").display());
         println!("end       cargo xtask localstack down");
         Ok(())
@@ -108,7 +114,8 @@ impl Test {
         // 2. The template as it is deployed, and letters through all of it.
         let functions = Functions::build(self.release)?;
         let emulator = Emulator::start_anew("test")?;
-        let tested = seed(&emulator.endpoint, &functions)
+        let tested = seed(&emulator, &functions)
+            .and_then(|()| operators(&emulator))
             .and_then(|()| LETTERS.iter().try_for_each(|name| script(name, &emulator.endpoint)));
         emulator.end()?;
         tested
@@ -183,6 +190,11 @@ impl Emulator {
         }
         emulator.end()?;
         Err(Error::Other(format!("reach the emulator: see {}", folder.join("emulator.log").display())))
+    }
+
+    /// Where the description of what is deployed lies: what `sigillo --aws` reads.
+    fn description(&self) -> PathBuf {
+        self.folder.join("aws.json")
     }
 
     /// Stops what this process started.
@@ -263,8 +275,7 @@ enum Functions {
 impl Functions {
     fn build(release: bool) -> Result<Self> {
         if release {
-            artifacts()?;
-            return Ok(Self::Each(root().join("target/lambda")));
+            return artifacts().map(Self::Each);
         }
         let built = run::build("sigillo-functions", &["--bin", "functions"], false)?;
         let folder = root().join("target/localstack");
@@ -288,16 +299,17 @@ fn function_names() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// What goes to AWS: as `sam build` makes it, function by function, with the same tool.
-fn artifacts() -> Result {
+/// What goes to AWS, as `sam build` makes it: the same tool, called from below `functions/`, whose .cargo/config.toml says
+/// how. All in one call, so that what functions share is built once; `sam build` then finds everything done.
+fn artifacts() -> Result<PathBuf> {
     tools::ensure_emulator()?;
-    let venv = venv();
+    let (venv, folder) = (venv(), root().join("target/lambda"));
     if !venv.join("bin/cargo-lambda").exists() {
         sh(pip(&venv).arg("--requirement").arg(root().join("localstack/build-requirements.txt")))?;
     }
     let mut command = Command::new(venv.join("bin/cargo-lambda"));
-    command.args(["lambda", "build", "--release", "--locked"]).current_dir(root());
-    command.arg("--lambda-dir").arg(root().join("target/lambda"));
+    command.args(["lambda", "build", "--release", "--locked", "--manifest-path", "../Cargo.toml"]);
+    command.arg("--lambda-dir").arg(&folder).current_dir(root().join("functions"));
     // It looks for its linker beside itself, by the path.
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths([venv.join("bin")].into_iter().chain(std::env::split_paths(&path)));
@@ -305,7 +317,8 @@ fn artifacts() -> Result {
     for name in function_names()? {
         command.args(["--package", &format!("sigillo-{name}")]);
     }
-    sh(&mut command)
+    sh(&mut command)?;
+    Ok(folder)
 }
 
 // ---------------------------------------------------------------------------------------------- Python
@@ -326,9 +339,10 @@ fn pip(venv: &Path) -> Command {
     command
 }
 
-fn seed(endpoint: &str, functions: &Functions) -> Result {
+fn seed(emulator: &Emulator, functions: &Functions) -> Result {
     let mut command = python();
-    command.arg(root().join("localstack/seed.py")).env("AWS_ENDPOINT_URL", endpoint);
+    command.arg(root().join("localstack/seed.py")).env("AWS_ENDPOINT_URL", &emulator.endpoint);
+    command.arg("--description").arg(emulator.description());
     match functions {
         Functions::One(executable) => command.arg("--one-for-all").arg(executable),
         Functions::Each(folder) => command.arg("--functions").arg(folder),
@@ -339,6 +353,25 @@ fn seed(endpoint: &str, functions: &Functions) -> Result {
 /// A script that looks at a deployment.
 fn script(name: &str, endpoint: &str) -> Result {
     sh(python().arg(root().join("localstack").join(name)).env("AWS_ENDPOINT_URL", endpoint))
+}
+
+/// What operators do, with the program that they use.
+fn operators(emulator: &Emulator) -> Result {
+    let sigillo = run::build("sigillo", &["--bin", "sigillo", "--features", "aws"], false)?;
+    let mut command = python();
+    command.arg(root().join("localstack/operators.py")).arg(sigillo).arg(emulator.description());
+    sh(command.env("AWS_ENDPOINT_URL", &emulator.endpoint))
+}
+
+/// Size and cold start of what goes to AWS.
+fn measure(functions: &Path) -> Result {
+    let emulator = Emulator::start_anew("artifacts")?;
+    let mut command = python();
+    command.arg(root().join("localstack/coldstart.py")).arg(functions);
+    let measured = seed(&emulator, &Functions::Each(functions.to_owned()))
+        .and_then(|()| sh(command.env("AWS_ENDPOINT_URL", &emulator.endpoint)));
+    emulator.end()?;
+    measured
 }
 
 /// What must hold of the template as SAM renders it.
