@@ -17,7 +17,7 @@ use stages::ports::{Carrier, Destination, Errand, Place, Relayed};
 use crate::{
     dns::{Dns, Names},
     places::Places,
-    pool::{Kept, Pool},
+    pool::{self, Kept, Pool},
     route::{self, NoRoute},
 };
 
@@ -83,7 +83,7 @@ pub struct SmtpCarrier {
     verified: Arc<ClientConfig>,
     opportunistic: Arc<ClientConfig>,
     places: Places,
-    pool: Pool,
+    pool: Arc<Pool>,
     turn: AtomicUsize,
 }
 
@@ -135,7 +135,7 @@ impl SmtpCarrier {
             verified: client::verified(roots)?,
             opportunistic: client::opportunistic()?,
             places: Places::new(config.at_once, config.waiting_max, config.patience),
-            pool: Pool::default(),
+            pool: Arc::default(),
             turn: AtomicUsize::new(0),
             config,
         })
@@ -171,7 +171,14 @@ impl SmtpCarrier {
         kept.transactions += 1;
         if let Some(kept) = self.pool.keep(&way.key, kept) {
             kept.connection.quit().await;
+            return;
         }
+        // Closed in time, also when nothing else goes anywhere.
+        let pool = Arc::clone(&self.pool);
+        tokio::spawn(async move {
+            tokio::time::sleep(pool::IDLE_MAX).await;
+            pool.forget();
+        });
     }
 
     async fn connect(&self, way: &Way<'_>) -> Result<Connection, NoRoute> {
@@ -252,7 +259,6 @@ impl Carrier for SmtpCarrier {
             refused = count(|r| matches!(r, Relayed::Refused { .. })),
             "a transaction was made"
         );
-        self.pool.forget();
         relayed
     }
 }

@@ -11,7 +11,7 @@ use smtp::client::Connection;
 use tokio::time::Instant;
 
 /// How long a connection is kept without a transaction. RFC 5321 §4.5.3.2.7 gives us five minutes; servers are busy.
-const IDLE_MAX: Duration = Duration::from_secs(5);
+pub const IDLE_MAX: Duration = Duration::from_secs(5);
 /// Transactions on one connection.
 const TRANSACTIONS_MAX: u32 = 100;
 /// Connections that are kept for one destination.

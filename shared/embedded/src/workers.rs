@@ -24,6 +24,8 @@ const HINTS_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How often emptied segments are looked for.
 const BESIDE_EVERY: Duration = Duration::from_secs(300);
+/// How long running jobs have to end when it is time to stop: those of dispatch may wait for others for hours.
+const END_WITHIN: Duration = Duration::from_secs(30);
 /// Debts that one look hints.
 const HINTS_MAX: usize = 1_000;
 
@@ -55,7 +57,7 @@ impl Workers {
         Ok(Self { stop, tasks })
     }
 
-    /// Lets running jobs finish, takes no new ones. What is not done stays owed.
+    /// Lets running jobs finish, within half a minute, and takes no new ones. What is not done stays owed.
     pub async fn stop(self) {
         // Nobody listens only if all have ended already.
         let _ = self.stop.send(true);
@@ -104,7 +106,11 @@ async fn take(name: QueueName, rim: Rim, queue: Arc<MemoryQueue>, mut stopped: w
         });
         while running.try_join_next().is_some() {}
     }
-    while running.join_next().await.is_some() {}
+    let ended = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(END_WITHIN, ended).await.is_err() {
+        tracing::warn!(queue = name.name(), "jobs are left where they are: what they do is owed still");
+        running.shutdown().await;
+    }
 }
 
 /// Does something every few minutes on a blocking thread.
