@@ -15,17 +15,15 @@ import sys
 import time
 import uuid
 
-from boto3.dynamodb.types import TypeDeserializer
-
 import demo
 import faults
 import letter
 import seed
+from letter import QUEUES, plain
 from proxy import Proxies
 
 SEED = os.environ.get("SIGILLO_SEED", "1")
 HEALED_WITHIN_S = 180
-QUEUES = ["Ingest", "Accept", "Seal", "Certify", "Receive", "Deliver", "Dispatch", "Watch"]
 SENDER, RECIPIENT = (f"{name}@{demo.DOMAIN}" for name in demo.ACCOUNTS)
 
 
@@ -225,37 +223,37 @@ class World:
         missed = ["queues that are never empty"]
         while not self.rests() or (missed := self.wrong(letters, dead or {})):
             if time.monotonic() > end:
-                sys.exit("healing.py: failed to heal:\n" + "\n".join(missed))
+                sys.exit("healing.py: failed to heal:\n" + "\n".join(missed[:20]))
             if self.rests():
                 self.tick()
             time.sleep(0.3)
 
     def rests(self):
         """Nothing is in a queue or at work: what is owed now waits for `watch`."""
-        return all(self.depth(f"{queue}Queue") == (0, 0) for queue in QUEUES)
-
-    def depth(self, queue):
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        got = self.aws.sqs.get_queue_attributes(QueueUrl=self.outputs[f"{queue}Url"], AttributeNames=names)
-        return tuple(int(got["Attributes"][name]) for name in names)
+        return letter.rests(self.aws, self.outputs)
 
     def tick(self):
         """Five minutes pass for every debt, and watch looks."""
-        past = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 1))
-        soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+        past, soon = (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + s)) for s in (-1, 3600))
         for row in letter.scan(self.aws, self.outputs["LettersTable"]):
             if "due" in row and row["due"]["S"] < soon:
-                key = {name: row[name] for name in ("pk", "sk")}
-                self.aws.dynamodb.update_item(
-                    TableName=self.outputs["LettersTable"],
-                    Key=key,
-                    UpdateExpression="SET #due = :past",
-                    ConditionExpression="attribute_exists(#due)",
-                    ExpressionAttributeNames={"#due": "due"},
-                    ExpressionAttributeValues={":past": {"S": past}},
-                )
+                self.date({name: row[name] for name in ("pk", "sk")}, past)
         self.ticks += 1
         self.aws.client("lambda").invoke(FunctionName=f"{self.stack}-watch", Payload=b"{}")
+
+    def date(self, key, due):
+        """Makes a debt due at an instant, if it is not paid meanwhile."""
+        try:
+            self.aws.dynamodb.update_item(
+                TableName=self.outputs["LettersTable"],
+                Key=key,
+                UpdateExpression="SET #due = :due",
+                ConditionExpression="attribute_exists(#due)",
+                ExpressionAttributeNames={"#due": "due"},
+                ExpressionAttributeValues={":due": {"S": due}},
+            )
+        except self.aws.dynamodb.exceptions.ConditionalCheckFailedException:
+            pass
 
     def bury(self):
         """Empties the dead-letter queues."""
@@ -309,11 +307,13 @@ class World:
                 yield f"{client_id}: mailboxes lack {dict(filed - got)}, have too much {dict(got - filed)}"
             yield from self.acts(client_id, pec_id, rows, entries)
         yield from (f"owed: {row['pk']} {row['sk']} {row['job']}" for row in rows if "job" in row)
-        if absent := letter.missing(self.aws, self.outputs):
-            yield f"{len(absent)} entries of the log are not in the vault"
+        copies = letter.copies(self.aws, self.outputs)
+        for entry in (e for e in log if e.get("client_id") in letters):
+            if copies.get((entry["pk"], entry["sk"]), [None])[0] != entry:
+                yield f"{entry['client_id']}: no copy in the vault of {entry['sk']}"
         for queue in QUEUES:
-            if self.depth(f"{queue}Queue") != (0, 0):
-                yield f"queue {queue}: {self.depth(f'{queue}Queue')} messages"
+            if depth := letter.depth(self.aws, self.outputs[f"{queue}QueueUrl"]):
+                yield f"queue {queue}: {depth} messages"
             if (found := self.dead(queue)) != dead.get(queue, []):
                 yield f"dead letters of {queue}: {found}"
 
@@ -345,11 +345,6 @@ def wanted_events(recipients):
     events = ["accepted", "received", "taken-in-charge", "take-charge-recorded"]
     events += ["delivered"] * recipients + ["filed"] * (recipients + 1)
     return collections.Counter([("issued", kind) for kind in issued] + [(event, "") for event in events])
-
-
-def plain(item):
-    deserializer = TypeDeserializer()
-    return {name: deserializer.deserialize(value) for name, value in item.items()}
 
 
 class Attributes:

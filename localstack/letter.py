@@ -10,17 +10,20 @@ the vault a copy of every entry of the legal log.
 
 import collections
 import email.utils
-import hashlib
-import pathlib
+import json
 import sys
 import time
 import tomllib
 import uuid
 
+from boto3.dynamodb.types import TypeDeserializer
+
 import demo
 import seed
 
 WAIT_S_MAX = 120
+QUEUES = ["Ingest", "Accept", "Seal", "Certify", "Receive", "Deliver", "Dispatch", "Watch"]
+READ = {}
 
 # What the two mailboxes must hold in the end, by kind and mailbox.
 WANTED = {
@@ -92,10 +95,35 @@ def log(aws, outputs):
 
 def missing(aws, outputs):
     """Entries of the log that have no copy in the vault."""
-    pages = aws.s3.get_paginator("list_objects_v2").paginate(Bucket=outputs["VaultBucket"], Prefix="vault/log/")
-    there = {pathlib.PurePath(o["Key"]).stem for page in pages for o in page.get("Contents", [])}
-    names = [hashlib.sha256(f"{e['pk']['S']}\0{e['sk']['S']}".encode()).hexdigest() for e in log(aws, outputs)]
-    return [name for name in names if name not in there]
+    there = copies(aws, outputs)
+    return [key_of(entry) for entry in log(aws, outputs) if key_of(entry) not in there]
+
+
+def copies(aws, outputs):
+    """The copies of each entry in the vault, by its key."""
+    found = collections.defaultdict(list)
+    for entry in (json.loads(line) for _, body in vault(aws, outputs, "vault/log/") for line in body.splitlines()):
+        found[entry["pk"], entry["sk"]].append(entry)
+    return found
+
+
+def vault(aws, outputs, prefix):
+    """Keys and contents of what is in the vault. What is there never changes, so it is read once."""
+    pages = aws.s3.get_paginator("list_objects_v2").paginate(Bucket=outputs["VaultBucket"], Prefix=prefix)
+    for key in [o["Key"] for page in pages for o in page.get("Contents", [])]:
+        if (outputs["VaultBucket"], key) not in READ:
+            READ[outputs["VaultBucket"], key] = aws.s3.get_object(Bucket=outputs["VaultBucket"], Key=key)["Body"].read()
+        yield key, READ[outputs["VaultBucket"], key]
+
+
+def key_of(item):
+    return item["pk"]["S"], item["sk"]["S"]
+
+
+def plain(item):
+    """An item as it is, without DynamoDB's types."""
+    deserializer = TypeDeserializer()
+    return {name: deserializer.deserialize(value) for name, value in item.items()}
 
 
 def scan(aws, table):
@@ -103,11 +131,23 @@ def scan(aws, table):
         yield from page["Items"]
 
 
+def rests(aws, outputs):
+    """Nothing is in a queue or at work."""
+    return all(depth(aws, outputs[f"{queue}QueueUrl"]) == 0 for queue in QUEUES)
+
+
+def depth(aws, queue):
+    """Messages in a queue, those at work included."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    got = aws.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)
+    return sum(int(got["Attributes"][name]) for name in names)
+
+
 def until(holds, told):
     end = time.monotonic() + WAIT_S_MAX
     while not holds():
         if time.monotonic() > end:
-            sys.exit(f"failed to see it in {WAIT_S_MAX} s; seen so far: {told()}")
+            sys.exit(f"failed to see it in {WAIT_S_MAX} s; seen so far: {str(told())[:2000]}")
         time.sleep(0.1)
 
 

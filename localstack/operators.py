@@ -195,8 +195,12 @@ def queries(aws, outputs, sent):
         ),
         "Letters under the Message-ID that a client gave": lambda out: lines(out) == [identifier],
         "Letters that a sender had accepted in a month": lambda out: f"{at}\t{identifier}" in lines(out),
-        "All entries of a day": lambda out: (
-            f"{at}\t{identifier}\torigin#accepted#" in lines(out) and out.count(f"\t{identifier}\t") > 8
+        "What began on a day: letters accepted, refused or received; their other entries are found by the PEC id": (
+            lambda out: (
+                f"{at}\t{identifier}\torigin#accepted#" in lines(out)
+                and out.count(f"\t{identifier}\tdestination#received#") == 1
+                and out.count(f"\t{identifier}\t") == 2
+            )
         ),
         "The copy of an entry in the vault: this, not the table, is evidence": lambda out: (
             json.loads(out)["pk"] == identifier and json.loads(out)["subject"] == "Prova"

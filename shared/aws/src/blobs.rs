@@ -39,6 +39,9 @@ const PAGE_MAX: usize = 1000;
 /// Octets that are reserved for a blob before its first octet is there: more is grown as it comes.
 const RESERVE_BYTES_MAX: usize = 128 << 20;
 
+/// How often a blob is asked for whose body breaks off.
+const BODIES_MAX: usize = 4;
+
 /// The blobs on S3.
 #[derive(Clone, Debug)]
 pub struct S3Blobs {
@@ -62,14 +65,34 @@ impl S3Blobs {
     /// # Errors
     /// [`BlobError::Unavailable`]
     pub async fn get_dated(&self, key: &BlobKey) -> Result<Option<(Bytes, Instant)>, BlobError> {
-        match self.client.get_object().bucket(self.bucket(key)).key(key.as_str()).send().await {
-            Ok(object) => {
-                let stored = object.last_modified().map_or(0, aws_sdk_s3::primitives::DateTime::secs);
-                Ok(Some((whole(key, object).await?, Instant::from_unix_s(stored))))
+        self.fetch(key, None).await
+    }
+
+    /// A blob or a range of it. A body that breaks off is asked for again: the SDK does that only until it begins.
+    async fn fetch(
+        &self,
+        key: &BlobKey,
+        range: Option<String>,
+    ) -> Result<Option<(Bytes, Instant)>, BlobError> {
+        let mut broken = BlobError::Missing(key.clone());
+        for _ in 0..BODIES_MAX {
+            let request = self.client.get_object().bucket(self.bucket(key)).key(key.as_str());
+            let object = match request.set_range(range.clone()).send().await {
+                Ok(object) => object,
+                Err(error) if is_missing(&error) => return Ok(None),
+                // A range that begins behind the end.
+                Err(error) if status(&error) == Some(416) => {
+                    return Ok(Some((Bytes::new(), Instant::from_unix_s(0))));
+                }
+                Err(error) => return Err(failed(&error)),
+            };
+            let stored = object.last_modified().map_or(0, aws_sdk_s3::primitives::DateTime::secs);
+            match whole(key, object).await {
+                Ok(bytes) => return Ok(Some((bytes, Instant::from_unix_s(stored)))),
+                Err(error) => broken = error,
             }
-            Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(failed(&error)),
         }
+        Err(broken)
     }
 
     async fn list_in(
@@ -125,19 +148,7 @@ impl Blobs for S3Blobs {
             return Ok(self.size(key).await?.map(|_| Bytes::new()));
         }
         let last = from.saturating_add(len - 1).min(i64::MAX as u64);
-        let request = self
-            .client
-            .get_object()
-            .bucket(self.bucket(key))
-            .key(key.as_str())
-            .range(format!("bytes={from}-{last}"));
-        match request.send().await {
-            Ok(object) => whole(key, object).await.map(Some),
-            Err(error) if is_missing(&error) => Ok(None),
-            // It begins behind the end.
-            Err(error) if status(&error) == Some(416) => Ok(Some(Bytes::new())),
-            Err(error) => Err(failed(&error)),
-        }
+        Ok(self.fetch(key, Some(format!("bytes={from}-{last}"))).await?.map(|(bytes, _)| bytes))
     }
 
     async fn size(&self, key: &BlobKey) -> Result<Option<u64>, BlobError> {

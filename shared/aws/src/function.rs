@@ -21,6 +21,7 @@ use crate::{
     carrier::SesCarrier,
     config::ConfigError,
     directory::{DirectoryError, S3Directory},
+    facts::remembered::Remembered,
     ingest::{self, Ingest},
     notarize::{self, StreamEvent},
     shell::{self, batch::Rule},
@@ -191,8 +192,9 @@ impl Function {
             true => Arc::new(SesCarrier::new(clients.ses, parts.carrier)) as Arc<dyn Carrier>,
             false => parts.carrier,
         };
+        let facts = DynamoFacts::new(clients.dynamodb, config.tables.clone());
         let rim = Rim {
-            facts: Arc::new(DynamoFacts::new(clients.dynamodb, config.tables.clone())),
+            facts: Arc::new(Remembered::new(Arc::new(facts))),
             blobs: Arc::clone(&blobs) as Arc<dyn Blobs>,
             queue: Arc::new(SqsQueue::new(clients.sqs, config.queues.clone())),
             signer: Arc::new(signer),
@@ -257,13 +259,9 @@ impl Function {
     /// A batch of the log's stream. Answers the place of the first record that failed: the stream comes again from
     /// there.
     pub async fn stream(&self, event: StreamEvent) -> Option<String> {
-        for record in &event.records {
-            if let Err(error) = notarize::copy(self.blobs.as_ref(), record).await {
-                tracing::error!(error = %error, sequence = record.sequence(), "an entry of the log is not in the vault yet");
-                return Some(record.sequence().to_owned());
-            }
-        }
-        None
+        let stopped = notarize::copy(self.blobs.as_ref(), &event.records).await.err()?;
+        tracing::error!(error = %stopped, sequence = stopped.sequence, "entries of the log are not in the vault yet");
+        Some(stopped.sequence)
     }
 
     async fn look_around(&self) {

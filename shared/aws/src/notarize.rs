@@ -1,8 +1,13 @@
 //! The log's stream into the vault (design §5 "Vault"): every new entry is copied there within minutes of its birth;
 //! an entry that is changed or removed is an alarm, and what it was and what it became are kept as well.
 //!
-//! A copy lies at `vault/log/<day>/<SHA-256 of pk, NUL, sk>.json`: the entry's attributes as one JSON object, sorted
-//! by name. Only what is in the vault is evidence.
+//! Entries of one batch and one day lie together: a PutObject for each entry would be the dearest part of a letter. A
+//! copy is a line of `vault/log/<day>/<time>-<digest>.jsonl`: the entry's attributes as one JSON object, sorted by
+//! name. Day and time are those of the first entry's `committed`, so an entry lies among the objects of its day, in
+//! one whose time is not after its own; the digest is the SHA-256 of the object. A batch that comes again in another
+//! cut makes another object with some of the same lines. Only what is in the vault is evidence.
+
+use std::collections::BTreeMap;
 
 use mime::Rope;
 use serde::Deserialize;
@@ -10,13 +15,16 @@ use serde_json::{Map, Number, Value};
 use stages::{
     BlobKey,
     ids::sha256_hex,
-    ports::{BlobError, Blobs, Put},
+    ports::{BlobError, Blobs},
 };
 
 use crate::{
     blobs::VAULT_PREFIX,
-    facts::schema::{AT, PK, SK},
+    facts::schema::{COMMITTED, PK, SK},
 };
+
+/// Characters of an instant's day: `2026-03-02`.
+const DAY_CHARS: usize = 10;
 
 /// A batch of a table's stream.
 #[derive(Debug, Deserialize)]
@@ -46,15 +54,6 @@ struct Change {
     old: Option<Map<String, Value>>,
 }
 
-/// What came of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Copied {
-    /// Its copy is in the vault.
-    Kept,
-    /// It was changed, removed, or written anew after a removal: the vault has all versions, and an alarm was raised.
-    Altered,
-}
-
 /// Why a record was not copied. The stream brings it again.
 #[derive(Debug, thiserror::Error)]
 pub enum NotarizeError {
@@ -66,76 +65,114 @@ pub enum NotarizeError {
     Vault(#[from] BlobError),
 }
 
-impl StreamRecord {
-    /// What the answer to a failed batch names.
-    #[must_use]
-    pub fn sequence(&self) -> &str {
-        &self.change.sequence
-    }
+/// A batch that is not in the vault as a whole.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Stopped {
+    /// The place of the first record that may not be there: the stream comes again from it.
+    pub sequence: String,
+    /// Why.
+    #[source]
+    pub error: NotarizeError,
 }
 
-/// Copies one record into the vault. Doing it twice changes nothing.
+/// Copies a batch into the vault. Doing it twice, or in another cut, loses nothing and adds no alarm.
 ///
 /// # Errors
-/// [`NotarizeError`]
-pub async fn copy(vault: &dyn Blobs, record: &StreamRecord) -> Result<Copied, NotarizeError> {
-    if record.name == "INSERT" {
-        let new = plain(
-            record.change.new.as_ref().ok_or(NotarizeError::Unreadable("an INSERT without its image"))?,
-        )?;
-        let key = home(&new)?;
-        let text = Value::Object(new).to_string();
-        if vault.put_if_absent(&key, Rope::from(text.clone())).await? == Put::New {
-            return Ok(Copied::Kept);
+/// [`Stopped`]. What cannot be read stops the batch in front of itself, so that it keeps nothing from the vault but
+/// what comes after it; what cannot be stored stops it at its beginning.
+pub async fn copy(vault: &dyn Blobs, records: &[StreamRecord]) -> Result<(), Stopped> {
+    // 1. What can be read, up to the first record that cannot.
+    let mut objects = Objects::default();
+    let mut unreadable = None;
+    for record in records {
+        if let Err(error) = objects.add(record) {
+            unreadable = Some(Stopped { sequence: record.change.sequence.clone(), error });
+            break;
         }
-        // There is one already: the same record came twice, or the entry was removed and written anew.
-        if vault.get(&key).await?.is_some_and(|kept| kept == text.as_bytes()) {
-            return Ok(Copied::Kept);
-        }
-        return altered(vault, record, &key).await;
     }
-    let image = record.change.old.as_ref().or(record.change.new.as_ref());
-    let image = plain(image.ok_or(NotarizeError::Unreadable("a change without its images"))?)?;
-    altered(vault, record, &home(&image)?).await
+
+    // 2. All of it under lock. Power fails in between: the batch comes again, and finds its own objects.
+    let begin = || records.first().map_or_else(String::new, |r| r.change.sequence.clone());
+    objects.store(vault).await.map_err(|error| Stopped { sequence: begin(), error: error.into() })?;
+    unreadable.map_or(Ok(()), Err)
 }
 
-/// The alarm: an entry of the log is not what it was.
-async fn altered(vault: &dyn Blobs, record: &StreamRecord, home: &BlobKey) -> Result<Copied, NotarizeError> {
-    let image = |image: &Option<Map<String, Value>>| {
-        image.as_ref().map(plain).transpose().map(|m| m.map_or(Value::Null, Value::Object))
-    };
-    let both = serde_json::json!({
-        "event": record.name,
-        "sequence": record.change.sequence,
-        "copy": home.as_str(),
-        "old": image(&record.change.old)?,
-        "new": image(&record.change.new)?,
-    });
-    let name = sha256_hex(record.change.sequence.as_bytes());
-    let key = BlobKey::listed(format!("{VAULT_PREFIX}alarms/{name}.json"));
-    vault.put_if_absent(&key, Rope::from(both.to_string())).await?;
-    // template.yaml counts lines with this field.
-    tracing::error!(
-        alarm = "legal-log-altered",
-        event = record.name,
-        vault.copy = %home,
-        vault.alarm = %key,
-        "an entry of the legal log was altered"
-    );
-    Ok(Copied::Altered)
+/// What a batch comes to.
+#[derive(Default)]
+struct Objects {
+    /// New entries by day: the instant of the first, and a line for each.
+    days: BTreeMap<String, (String, String)>,
+    /// Alarms by key.
+    alarms: Vec<Alarm>,
 }
 
-/// Where the copy of an entry lies.
-fn home(entry: &Map<String, Value>) -> Result<BlobKey, NotarizeError> {
-    let text = |name: &str| entry.get(name).and_then(Value::as_str);
-    let (Some(pk), Some(sk)) = (text(PK), text(SK)) else {
-        return Err(NotarizeError::Unreadable("an image without its key"));
-    };
-    let day = text(AT)
-        .and_then(|at| pec::Instant::parse(at).ok())
-        .map_or_else(|| "undated".to_owned(), |at| at.day());
-    let name = sha256_hex(format!("{pk}\0{sk}").as_bytes());
-    Ok(BlobKey::listed(format!("{VAULT_PREFIX}log/{day}/{name}.json")))
+struct Alarm {
+    event: String,
+    key: BlobKey,
+    body: String,
+}
+
+impl Objects {
+    fn add(&mut self, record: &StreamRecord) -> Result<(), NotarizeError> {
+        let image = |image: &Option<Map<String, Value>>| image.as_ref().map(plain).transpose();
+        let (old, new) = (image(&record.change.old)?, image(&record.change.new)?);
+        if record.name == "INSERT" {
+            let new = new.ok_or(NotarizeError::Unreadable("an INSERT without its image"))?;
+            self.entry(new)
+        } else {
+            self.alarm(record, old, new)
+        }
+    }
+
+    fn entry(&mut self, entry: Map<String, Value>) -> Result<(), NotarizeError> {
+        if !entry.contains_key(PK) || !entry.contains_key(SK) {
+            return Err(NotarizeError::Unreadable("an image without its key"));
+        }
+        let committed = entry.get(COMMITTED).and_then(Value::as_str).unwrap_or("undated");
+        let (day, time) = committed.split_at_checked(DAY_CHARS).unwrap_or((committed, ""));
+        let time = time.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
+        let (_, lines) = self.days.entry(day.to_owned()).or_insert((time, String::new()));
+        lines.push_str(&Value::Object(entry).to_string());
+        lines.push('\n');
+        Ok(())
+    }
+
+    /// An entry of the log is not what it was.
+    fn alarm(
+        &mut self,
+        record: &StreamRecord,
+        old: Option<Map<String, Value>>,
+        new: Option<Map<String, Value>>,
+    ) -> Result<(), NotarizeError> {
+        if old.is_none() && new.is_none() {
+            return Err(NotarizeError::Unreadable("a change without its images"));
+        }
+        let sequence = &record.change.sequence;
+        let body = serde_json::json!({ "event": record.name, "sequence": sequence, "old": old, "new": new });
+        let key = format!("{VAULT_PREFIX}alarms/{}.json", sha256_hex(sequence.as_bytes()));
+        let key = BlobKey::listed(key);
+        self.alarms.push(Alarm { event: record.name.clone(), key, body: body.to_string() });
+        Ok(())
+    }
+
+    async fn store(self, vault: &dyn Blobs) -> Result<(), BlobError> {
+        for (day, (time, lines)) in self.days {
+            let key = format!("{VAULT_PREFIX}log/{day}/{time}-{}.jsonl", sha256_hex(lines.as_bytes()));
+            vault.put_if_absent(&BlobKey::listed(key), Rope::from(lines)).await?;
+        }
+        for Alarm { event, key, body } in self.alarms {
+            vault.put_if_absent(&key, Rope::from(body)).await?;
+            // template.yaml counts lines with this field.
+            tracing::error!(
+                alarm = "legal-log-altered",
+                event,
+                vault.alarm = %key,
+                "an entry of the legal log was altered"
+            );
+        }
+        Ok(())
+    }
 }
 
 /// An image in DynamoDB's JSON as plain JSON.

@@ -214,6 +214,15 @@ pub trait Facts: Send + Sync {
     /// One row.
     async fn get(&self, key: &RowKey) -> Result<Option<StoredRow>, FactsError>;
 
+    /// Several rows, each in the place of its key. Each is read by itself: together they are no snapshot.
+    async fn get_many(&self, keys: &[RowKey]) -> Result<Vec<Option<StoredRow>>, FactsError> {
+        let mut rows = Vec::with_capacity(keys.len());
+        for key in keys {
+            rows.push(self.get(key).await?);
+        }
+        Ok(rows)
+    }
+
     /// Rows of one partition whose `sk` begins with `prefix`, after `after`, in order of `sk`; at most `limit`.
     async fn query(
         &self,

@@ -191,29 +191,31 @@ async fn sweep_door(rim: &Rim, door: Door, now: Instant, age_s: i64) -> Result<u
     let mut handled: Option<String> = None;
     let mut unbroken = true;
     let mut sent = 0;
-    'pages: loop {
+    loop {
         let keys = rim.blobs.list(&BlobKey::spool_prefix(door), after.as_ref(), SPOOL_PAGE).await?;
         let Some(last) = keys.last().cloned() else { break };
+        let tickets: Vec<(SpoolId, BlobKey)> =
+            keys.into_iter().filter_map(|key| Some((ticket_of(door, &key)?, key))).collect();
+        let (old, young) =
+            tickets.split_at(tickets.partition_point(|(spool, _)| spool.unix_s() <= now.unix_s() - age_s));
+        let rows: Vec<RowKey> = old.iter().map(|(spool, _)| SpoolRow::key_of(spool)).collect();
         let mut jobs = Vec::new();
-        for key in &keys {
-            let Some(spool) = ticket_of(door, key) else { continue };
-            let made_s = spool.unix_s();
-            if made_s > now.unix_s() - age_s {
-                send(rim, jobs).await;
-                break 'pages;
-            }
-            if rim.read::<SpoolRow>(&SpoolRow::key_of(&spool)).await?.is_none() {
+        for ((spool, key), row) in old.iter().zip(rim.facts.get_many(&rows).await?) {
+            if row.is_none() {
                 unbroken = false;
-                sent += 1;
                 jobs.push(match door {
-                    Door::Submission => Job::Accept { spool },
-                    Door::Incoming => Job::Receive { spool },
+                    Door::Submission => Job::Accept { spool: spool.clone() },
+                    Door::Incoming => Job::Receive { spool: spool.clone() },
                 });
-            } else if unbroken && made_s <= now.unix_s() - SPOOL_SETTLED_S {
+            } else if unbroken && spool.unix_s() <= now.unix_s() - SPOOL_SETTLED_S {
                 handled = Some(key.as_str().to_owned());
             }
         }
+        sent += jobs.len();
         send(rim, jobs).await;
+        if !young.is_empty() {
+            break;
+        }
         after = Some(last);
     }
     if let Some(key) = handled {

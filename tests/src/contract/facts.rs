@@ -20,6 +20,7 @@ macro_rules! facts_contract {
             $fresh,
             [
                 a_row_is_read_back_whole,
+                rows_are_read_in_the_place_of_their_keys,
                 an_insert_wants_no_row,
                 a_replacement_wants_the_version_that_was_read,
                 a_removal_wants_the_version_that_was_read,
@@ -166,6 +167,25 @@ pub async fn a_row_is_read_back_whole(facts: Arc<dyn Facts>) {
     insert(&facts, [whole.clone()]).await;
     assert_eq!(get(&facts, "p", "s").await, Some(StoredRow { row: whole, version: 1 }));
     assert_eq!(get(&facts, "p", "t").await, None);
+}
+
+/// Many keys at a time, of all tables, some of them twice, some of nothing.
+pub async fn rows_are_read_in_the_place_of_their_keys(facts: Arc<dyn Facts>) {
+    let of = |table, n: usize| RowKey { table, ..key("p", &format!("{n:04}")) };
+    let mut keys = Vec::new();
+    for table in [Table::Letters, Table::Mailboxes, Table::Registry] {
+        let rows = (0..90).map(|n| Row { key: of(table, n), ..row("p", "", &format!(r#"{{"n":{n}}}"#)) });
+        assert_eq!(commit(&facts, rows.map(Write::Insert)).await, Committed::Now);
+        keys.extend((0..100).rev().map(|n| of(table, n)));
+    }
+    keys.extend([of(Table::Letters, 5), of(Table::Letters, 95)]);
+    let rows = facts.get_many(&keys).await.expect("the store answers");
+    assert_eq!(rows.len(), keys.len());
+    for (key, row) in keys.iter().zip(rows) {
+        let there = key.sk.as_str() < "0090";
+        assert_eq!(row.map(|r| r.row.key), there.then(|| key.clone()));
+    }
+    assert!(facts.get_many(&[]).await.expect("the store answers").is_empty());
 }
 
 /// `Insert`: "The row must not be there."

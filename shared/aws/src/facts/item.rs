@@ -7,7 +7,7 @@ use pec::Instant;
 use serde_json::Value;
 use stages::{
     Job,
-    log::LogEntry,
+    log::{Event, LogEntry},
     ports::{Debt, FactsError, Lookup, Row, RowKey, StoredRow, Table},
 };
 
@@ -110,12 +110,20 @@ pub(super) fn entry(entry: &LogEntry, committed: &str) -> Result<Item, FactsErro
     }
     let mut set = |name: &str, value: String| item.insert(name.to_owned(), AttributeValue::S(value));
     set(COMMITTED, committed.to_owned());
-    set(SENDER_MONTH, sender_month(&entry.sender, entry.at, shard(&entry.pec_id, SENDER_SHARDS)));
-    set(DAY, day(entry.at, shard(&entry.pec_id, DAY_SHARDS)));
-    if let Some(client) = &entry.client_id {
-        set(CLIENT_SHA256, stages::ids::sha256_hex(client.as_bytes()));
+    if begins(entry.event) {
+        set(SENDER_MONTH, sender_month(&entry.sender, entry.at, shard(&entry.pec_id, SENDER_SHARDS)));
+        set(DAY, day(entry.at, shard(&entry.pec_id, DAY_SHARDS)));
+        if let Some(client) = &entry.client_id {
+            set(CLIENT_SHA256, stages::ids::sha256_hex(client.as_bytes()));
+        }
     }
     Ok(item)
+}
+
+/// Whether an event is the first that is known of something, on its side: these are found by the log's indexes, and
+/// the others with them, by the PEC id. Each place in an index costs as much as half an entry.
+const fn begins(event: Event) -> bool {
+    matches!(event, Event::Accepted | Event::Refused | Event::Received | Event::OrdinaryRefused)
 }
 
 /// A partition of the index `by-sender`.

@@ -6,6 +6,7 @@
 
 mod item;
 mod json;
+pub mod remembered;
 pub mod schema;
 
 use std::{
@@ -175,6 +176,14 @@ impl Facts for DynamoFacts {
             .consistent_read(true);
         let answer = request.send().await.map_err(|e| failed(&e))?;
         answer.item.map(|item| item::stored(key.table, &item)).transpose()
+    }
+
+    async fn get_many(&self, keys: &[RowKey]) -> Result<Vec<Option<StoredRow>>, FactsError> {
+        // A batch takes each key once.
+        let once: BTreeSet<&RowKey> = keys.iter().collect();
+        let found = self.rows(once.into_iter().cloned().collect()).await?;
+        let found: HashMap<RowKey, StoredRow> = found.into_iter().map(|r| (r.row.key.clone(), r)).collect();
+        Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
     }
 
     async fn query(

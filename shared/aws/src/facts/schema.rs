@@ -26,7 +26,10 @@
 //! | `client_sha256` | S | SHA-256 of the client's Message-ID, hex; absent without one |
 //! | `day` | S | `yyyy-mm-dd#shard`, shard `00` to `15` |
 //!
-//! Indexes, keys only, ordered by `at`: `by-sender` (`sender_month`), `by-client` (`client_sha256`), `by-day`
+//! The last three are on the entries that begin something: `accepted`, `refused`, `received`, `ordinary-refused`. The
+//! other entries are found by their PEC id; all entries of a day lie in the vault ([`crate::notarize`]).
+//!
+//! Sparse indexes, keys only, ordered by `at`: `by-sender` (`sender_month`), `by-client` (`client_sha256`), `by-day`
 //! (`day`). Shards are taken from the hash of the PEC id.
 
 use aws_sdk_dynamodb::{

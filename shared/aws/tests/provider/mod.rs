@@ -229,13 +229,14 @@ impl Alfa {
         worked
     }
 
-    /// Every copy in the vault with its key.
-    pub async fn vault(&self) -> BTreeMap<String, Value> {
+    /// Every object in the vault with the lines in it.
+    pub async fn vault(&self) -> BTreeMap<String, Vec<Value>> {
         let blobs = &self.rim().blobs;
         let mut all = BTreeMap::new();
         for key in blobs.list("vault/", None, 1000).await.expect("the store answers") {
             let body = blobs.get(&key).await.expect("the store answers").expect("the blob");
-            all.insert(key.as_str().to_owned(), serde_json::from_slice(&body).expect("JSON"));
+            let lines = serde_json::Deserializer::from_slice(&body).into_iter();
+            all.insert(key.as_str().to_owned(), lines.collect::<Result<_, _>>().expect("JSON"));
         }
         all
     }
