@@ -5,6 +5,7 @@
 
 pub mod file;
 pub mod imap;
+pub mod pop3;
 pub mod smtp;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};

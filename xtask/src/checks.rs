@@ -9,7 +9,7 @@ use std::{
 use crate::run::{self, output, root};
 
 /// Which of our crates each of ours may stand on (design: `mime ← smime ← pec ← stages ← machine ← {embedded, aws} ← {server, functions}`).
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("sigillo-mime", &[]),
     ("sigillo-net", &[]),
     ("sigillo-smime", &["sigillo-mime"]),
@@ -18,6 +18,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("sigillo-machine", &["sigillo-mime", "sigillo-pec", "sigillo-stages"]),
     ("sigillo-carrier", &["sigillo-pec", "sigillo-stages", "sigillo-smtp"]),
     ("sigillo-imap", &["sigillo-mime", "sigillo-pec", "sigillo-stages", "sigillo-net"]),
+    ("sigillo-pop3", &["sigillo-stages", "sigillo-net"]),
     (
         "sigillo-embedded",
         &["sigillo-mime", "sigillo-smime", "sigillo-pec", "sigillo-stages", "sigillo-machine"],
@@ -26,13 +27,14 @@ const MAY_USE: [(&str, &[&str]); 10] = [
 ];
 
 /// Crates that know nothing of AWS, nor does anything that they stand on.
-const FREE_OF_AWS: [&str; 7] = [
+const FREE_OF_AWS: [&str; 8] = [
     "sigillo-mime",
     "sigillo-smime",
     "sigillo-pec",
     "sigillo-stages",
     "sigillo-machine",
     "sigillo-imap",
+    "sigillo-pop3",
     "sigillo-embedded",
 ];
 

@@ -10,13 +10,14 @@ struct Tool {
     package: &'static str,
 }
 
-const TOOLS: [Tool; 11] = [
+const TOOLS: [Tool; 12] = [
     Tool { program: "openssl", package: "openssl" },
     Tool { program: "xmllint", package: "libxml2-utils" },
     Tool { program: "curl", package: "curl" },
     Tool { program: "mbsync", package: "isync" },
     Tool { program: "neomutt", package: "neomutt" },
     Tool { program: "offlineimap", package: "offlineimap3" },
+    Tool { program: "getmail", package: "getmail6" },
     Tool { program: "python3", package: "python3" },
     Tool { program: "tmux", package: "tmux" },
     Tool { program: "clamd", package: "clamav-daemon" },

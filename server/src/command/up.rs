@@ -21,7 +21,7 @@ use crate::{
     doors::{
         Doors, Ground, Kind, Places,
         file::DoorsFile,
-        imap,
+        imap, pop3,
         smtp::{self, Authenticator},
     },
     folder::{Access, Folder},
@@ -120,7 +120,8 @@ async fn open(doors: &mut Doors, ground: &Ground, folder: &Folder, args: &Up) ->
     let authenticator = args.outgoing.dns.map(|dns| Authenticator::new(dns, &ground.name)).transpose();
     let authenticator = authenticator.map_err(failed)?;
     smtp::open(doors, ground, folder.root(), authenticator).await.map_err(failed)?;
-    imap::open(doors, ground).await.map_err(failed)
+    imap::open(doors, ground).await.map_err(failed)?;
+    pop3::open(doors, ground).await.map_err(failed)
 }
 
 /// clamd where one is named, else the built-in scanner, which says what it is not.

@@ -4,6 +4,7 @@
 
 mod imap;
 mod mime;
+mod pop3;
 mod smtp;
 mod smtp_client;
 
@@ -14,10 +15,11 @@ pub type Target = fn(&[u8]);
 pub const VARIABLE: &str = "SIGILLO_FUZZ_TARGET";
 
 /// All targets by name, which is also the name of their folder of seeds.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("imap-session", imap::session),
     ("imap-structure", imap::structure),
     ("mime-entity", mime::entity),
+    ("pop3-server", pop3::server),
     ("smtp-client", smtp_client::client),
     ("smtp-server", smtp::server),
 ];
