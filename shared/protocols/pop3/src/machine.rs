@@ -131,9 +131,11 @@ impl Machine {
     }
 
     /// Takes octets as they come. Whoever calls it only after [`Step::Read`] makes the machine hold no more than a
-    /// line and these.
+    /// line and these. What comes after the end is not kept.
     pub fn receive(&mut self, octets: &[u8]) {
-        self.input.extend_from_slice(octets);
+        if !matches!(self.state, State::Over) {
+            self.input.extend_from_slice(octets);
+        }
     }
 
     /// Octets that it holds.
