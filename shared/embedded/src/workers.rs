@@ -16,6 +16,8 @@ use crate::{
 
 /// Jobs of one queue that run at the same time. They mostly wait for an fsync that they share.
 const JOBS_AT_ONCE: usize = 64;
+/// The same for certify: a letter has three acts for each recipient there, and one job elsewhere.
+const CERTIFICATIONS_AT_ONCE: usize = 192;
 /// The same for dispatch, whose jobs wait for other systems: a destination that is slow holds a few places of many.
 const DISPATCHES_AT_ONCE: usize = 256;
 /// How often overdue debts are looked for.
@@ -89,7 +91,11 @@ async fn recover(rim: &Rim) -> Result<(), StageError> {
 
 /// Takes the jobs of one queue, many at a time.
 async fn take(name: QueueName, rim: Rim, queue: Arc<MemoryQueue>, mut stopped: watch::Receiver<bool>) {
-    let at_once = if name == QueueName::Dispatch { DISPATCHES_AT_ONCE } else { JOBS_AT_ONCE };
+    let at_once = match name {
+        QueueName::Certify => CERTIFICATIONS_AT_ONCE,
+        QueueName::Dispatch => DISPATCHES_AT_ONCE,
+        _ => JOBS_AT_ONCE,
+    };
     let places = Arc::new(Semaphore::new(at_once));
     let mut running = JoinSet::new();
     loop {

@@ -47,7 +47,7 @@ struct Options {
     #[arg(long, default_value_t = 4000)]
     letters: usize,
     /// Letters in flight.
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 256)]
     in_flight: usize,
     /// Size of a letter in KB (1,024 octets); only this case is measured.
     #[arg(long)]
