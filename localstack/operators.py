@@ -286,6 +286,7 @@ def example():
         "URL": "https://sqs.eu-south-1.amazonaws.com/111122223333/sigillo-accept-dead-letters",
         "DATA": "sigillo-data-111122223333-eu-south-1",
         "VAULT": "sigillo-vault-111122223333-eu-south-1",
+        "SHARD": "0",
         "WHEN": "2026-03-02T08:00:00Z",
     }
 
