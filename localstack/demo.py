@@ -21,6 +21,8 @@ MAIL_DOMAIN = "gestore.demo.example"
 DOMAIN = "pec.demo.example"
 ADDRESS = f"posta-certificata@{MAIL_DOMAIN}"
 ORGANISATION = "demo"
+# One mailbox for postmaster@ all domains of an environment (Mailbox::postmaster in shared/stages/src/registry.rs).
+POSTMASTER = hashlib.sha256(f"postmaster\0{PROVIDER}".encode()).hexdigest()[:32]
 ACCOUNTS = ["mittente", "destinatario"]
 
 CHAIN = "settings/certificates/main.pem"
@@ -144,19 +146,24 @@ def registry(passwords):
     for name in (MAIL_DOMAIN, DOMAIN):
         domain = {"name": name, "environment": PROVIDER, "organisation": ORGANISATION}
         yield f"domain#{name}", "domain", domain
+        yield f"address#postmaster@{name}", "mailbox", mailbox(POSTMASTER, f"postmaster@{name}", takes_ordinary=True)
     for address, password in passwords.items():
-        mailbox = {
-            "id": secrets.token_hex(16),
-            "address": address,
-            "organisation": ORGANISATION,
-            "state": "active",
-            "quota_bytes": 2 << 30,
-            "receipts_in_inbox": True,
-            "takes_ordinary": False,
-        }
-        yield f"address#{address}", "mailbox", mailbox
-        credentials = {"mailbox": mailbox["id"], "password_hash": hashed(password), "changed": now}
-        yield f"account#{mailbox['id']}", "credentials", credentials
+        identifier = secrets.token_hex(16)
+        yield f"address#{address}", "mailbox", mailbox(identifier, address, takes_ordinary=False)
+        credentials = {"mailbox": identifier, "password_hash": hashed(password), "changed": now}
+        yield f"account#{identifier}", "credentials", credentials
+
+
+def mailbox(identifier, address, takes_ordinary):
+    return {
+        "id": identifier,
+        "address": address,
+        "organisation": ORGANISATION,
+        "state": "active",
+        "quota_bytes": 2 << 30,
+        "receipts_in_inbox": True,
+        "takes_ordinary": takes_ordinary,
+    }
 
 
 def hashed(password):

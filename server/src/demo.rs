@@ -179,8 +179,10 @@ impl Demo {
         let environment = self.environment()?;
         insert(rim, &environment).await?;
         for name in [&self.mail_domain, &self.domain] {
-            let (environment, organisation) = (environment.id.clone(), ORGANISATION.to_owned());
-            insert(rim, &Domain { name: name.clone(), environment, organisation }).await?;
+            let (id, organisation) = (environment.id.clone(), ORGANISATION.to_owned());
+            let domain = Domain { name: name.clone(), environment: id, organisation };
+            insert(rim, &domain).await?;
+            insert(rim, &Mailbox::postmaster(&environment, &domain, QUOTA_BYTES)?).await?;
         }
         for account in &self.accounts {
             let password = Password::new(account.password.as_str());

@@ -291,6 +291,39 @@ fn ordinary_mail_comes_in_where_it_is_wanted() {
     assert_eq!(world.provider.list(&world.sender), Vec::<Value>::new(), "no receipt for it");
 }
 
+/// RFC 5321 §4.5.1: it is there in every domain, also without one, and takes ordinary mail; one mailbox of the operator,
+/// who has to ask for a password first.
+#[test]
+fn postmaster_is_reached_in_every_domain() {
+    let world = World::start();
+    let letter = world.letter().replace(&world.sender, "utente@posta.example");
+    let file = world.for_swaks(&letter);
+    for to in ["postmaster@gestore.demo.example", "PostMaster@pec.demo.example", "postmaster"] {
+        let said = world.swaks("smtp", "utente@posta.example", to, &file, &["--tls"]);
+        assert_eq!(said.code, 0, "{}", said.text);
+    }
+    let postmaster = "postmaster@pec.demo.example";
+    let done = world.provider.json(&["account", "password", postmaster]);
+    let user = format!("{postmaster}:{}", done["password"].as_str().unwrap());
+    let (ca, port) = (world.provider.path("ca"), world.port("pop3s"));
+    let read = |path: &str| {
+        let url = format!("pop3s://localhost:{port}/{path}");
+        ran(Command::new("curl").args([
+            "--silent",
+            "--show-error",
+            "--url",
+            &url,
+            "--cacert",
+            &ca,
+            "--user",
+            &user,
+        ]))
+    };
+    until("three messages", || (read("").text.lines().count() == 3).then_some(()));
+    let last = read("3").text;
+    assert!(last.contains("X-Trasporto: errore") && last.contains("..due"), "in an anomaly envelope: {last}");
+}
+
 /// Spec 0.2 D13: what a provider signed is taken for any address of ours, also for one without a mailbox.
 #[test]
 fn certified_mail_is_taken_whatever_the_mailbox_is() {

@@ -1,12 +1,12 @@
 //! Organisations, domains, mailboxes, provider environments: rows of the `registry` table and how stages read them.
 //! What a mailbox signs in with is in [`crate::accounts`].
 
-use pec::Address;
+use pec::{Address, address::AddressError};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     StageError,
-    ids::MailboxId,
+    ids::{MailboxId, sha256_hex},
     ports::{RowKey, Table},
     rim::{Body, Rim},
 };
@@ -103,7 +103,34 @@ impl Mailbox {
     pub fn key_of(address: &str) -> RowKey {
         registry(format!("address#{}", address.to_ascii_lowercase()), "mailbox")
     }
+
+    /// What `postmaster@` a domain leads to (RFC 5321 §4.5.1): one mailbox for each environment, under that name in each
+    /// of its domains. Ordinary mail is taken there, since delivery status notifications name it and strangers write to
+    /// it; it is the operator's, so it is the one mailbox with several addresses.
+    ///
+    /// # Errors
+    /// [`AddressError`] if the domain is none.
+    pub fn postmaster(
+        environment: &Environment,
+        domain: &Domain,
+        quota_bytes: u64,
+    ) -> Result<Self, AddressError> {
+        let id = sha256_hex(format!("postmaster\0{}", environment.id).as_bytes());
+        Ok(Self {
+            id: MailboxId(id.chars().take(POSTMASTER_ID_CHARS).collect()),
+            address: Address::parse(&format!("postmaster@{}", domain.name))?,
+            organisation: domain.organisation.clone(),
+            state: MailboxState::Active,
+            quota_bytes,
+            receipts_in_inbox: true,
+            takes_ordinary: true,
+        })
+    }
 }
+
+/// As many as the ids of other mailboxes have.
+const POSTMASTER_ID_CHARS: usize = 32;
+
 impl Body for Mailbox {
     const TABLE: Table = Table::Registry;
     fn key(&self) -> RowKey {
