@@ -8,6 +8,10 @@ use pec::{Address, Instant};
 
 use crate::doors::{Kind, Place};
 
+mod provision;
+
+pub use provision::{AccountAdd, AccountQuota, DomainAdd, DomainHistory, DomainOne};
+
 /// Certified mail (PEC): a provider in one process, and its tools.
 #[derive(Debug, Parser)]
 #[command(name = "sigillo", version, propagate_version = true)]
@@ -321,6 +325,35 @@ pub struct MailboxExport {
 /// `sigillo account`
 #[derive(Debug, Subcommand)]
 pub enum Account {
+    /// Make an account with a random password, shown once
+    #[command(after_help = "\
+Works while the provider runs, and while it does not, as all of sigillo account. Its domain must be active
+(sigillo domain add). A certified mailbox has no aliases, forwards, auto-replies or catch-alls: the
+options for them say why.
+
+Example:
+  sigillo account add --data ./demo ufficio@pec.demo.example --quota-mib 4096")]
+    Add(AccountAdd),
+    /// Disable a mailbox: nobody signs in, letters to it get a non-delivery notice (5.2.1)
+    #[command(after_help = "\
+Its messages stay. Doors ask every few minutes whether an open session may go on.
+
+Example:
+  sigillo account disable --data ./demo ufficio@pec.demo.example")]
+    Disable(AccountOne),
+    /// Enable a mailbox again
+    #[command(after_help = "\
+Example:
+  sigillo account enable --data ./demo ufficio@pec.demo.example")]
+    Enable(AccountOne),
+    /// Set how much a mailbox may hold
+    #[command(after_help = "\
+What is in it stays. Letters over the quota get a non-delivery notice (5.2.2); receipts are filed all the
+same. The holder is told at 80 and 95 %.
+
+Example:
+  sigillo account quota --data ./demo ufficio@pec.demo.example 8192")]
+    Quota(AccountQuota),
     /// Give an account a new random password, shown once
     #[command(after_help = "\
 Works while the provider runs, and while it does not. App passwords stay as they are.
@@ -448,6 +481,38 @@ pub struct AccountSignIns {
 /// `sigillo domain`
 #[derive(Debug, Subcommand)]
 pub enum Domain {
+    /// Take a domain; it is active once its MX records name this provider, and nobody else
+    #[command(after_help = "\
+The records must name the host of `sigillo up --host`, or the provider mail domain, which is all that is
+known while the provider does not run. The running provider looks again every day, and raises an alarm
+when they change. Exit code 1: taken, but not active.
+
+Example:
+  sigillo domain add --data ./demo pec.beta.example --organisation beta")]
+    Add(DomainAdd),
+    /// Look at the MX records of a domain now
+    #[command(after_help = "\
+A domain that waits becomes active if they are right. Domains that the provider was made with are looked
+at every day from the first check on. Exit code 1: the records do not name this provider alone.
+
+Example:
+  sigillo domain check --data ./demo pec.beta.example --json")]
+    Check(DomainOne),
+    /// Remove a domain that has no mailboxes
+    #[command(after_help = "\
+Example:
+  sigillo domain remove --data ./demo pec.beta.example")]
+    Remove(DomainOne),
+    /// List the domains that are looked at
+    #[command(after_help = "\
+Example:
+  sigillo domain list --data ./demo --json")]
+    List(Data),
+    /// What happened to a domain in one month
+    #[command(after_help = "\
+Example:
+  sigillo domain history --data ./demo pec.beta.example --month 2026-03")]
+    History(DomainHistory),
     /// Print the DNS records by which mail programs and other providers find the doors
     #[command(after_help = "\
 In the form of zone files: MX, SRV (RFC 6186, RFC 8314), autoconfig; for the doors that are open. The

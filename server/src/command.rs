@@ -9,6 +9,7 @@ pub mod index;
 pub mod init;
 pub mod keys;
 pub mod mailbox;
+mod operate;
 pub mod reach;
 pub mod send;
 pub mod up;

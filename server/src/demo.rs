@@ -182,7 +182,7 @@ impl Demo {
             let (id, organisation) = (environment.id.clone(), ORGANISATION.to_owned());
             let domain = Domain { name: name.clone(), environment: id, organisation };
             insert(rim, &domain).await?;
-            insert(rim, &Mailbox::postmaster(&environment, &domain, QUOTA_BYTES)?).await?;
+            insert(rim, &Mailbox::postmaster(&environment, &domain)?).await?;
         }
         for account in &self.accounts {
             let password = Password::new(account.password.as_str());

@@ -18,7 +18,11 @@ use axum::{
 use stages::{Rim, accounts::Accounts};
 use tokio::sync::Semaphore;
 
-use crate::{doors::Ground, operator::Token, settings::Published};
+use crate::{
+    doors::Ground,
+    operator::{Office, Token},
+    settings::Published,
+};
 
 pub use session::{limits, session};
 
@@ -36,6 +40,7 @@ struct Door {
     rim: Rim,
     accounts: Arc<Accounts>,
     operator: Token,
+    office: Office,
     published: Published,
     /// The name in the `Received:` field.
     name: String,
@@ -44,10 +49,10 @@ struct Door {
 }
 
 /// The routes of the door.
-pub fn router(ground: Ground, operator: Token, published: Published) -> Router {
+pub fn router(ground: Ground, operator: Token, office: Office, published: Published) -> Router {
     let Ground { rim, accounts, name, .. } = ground;
     let inflight = Semaphore::new(INFLIGHT_KIB);
-    let door = Door { rim, accounts, operator, published, name, inflight };
+    let door = Door { rim, accounts, operator, office, published, name, inflight };
     Router::new()
         .route("/v1/letters", post(letters::submit))
         .route("/v1/letters/{id}", get(letters::progress))

@@ -1,12 +1,87 @@
-//! What an operator does with accounts: one operation, one answer; through the HTTPS door of a running provider, or in
-//! the folder of one that does not run.
+//! What an operator does with accounts and domains: one operation, one answer; through the HTTPS door of a running
+//! provider, or in the folder of one that does not run.
 
+use std::{sync::Arc, time::Duration};
+
+use carrier::{Names, Unresolved};
 use pec::{Address, Instant};
 use serde::{Deserialize, Serialize};
 use stages::{
-    accounts::{Accounts, AppPassword, AuditEntry, Choices, ManageError},
+    Rim, StageError,
+    accounts::{Accounts, AppPassword, AuditEntry, Choices, ManageError, NewAccount},
+    domains::{self, Answer, DomainError, Look, NewDomain, Watched},
     ports::Ids,
+    registry::{Mailbox, MailboxState},
 };
+
+/// How long a domain's MX records are waited for.
+const DNS_WAIT: Duration = Duration::from_secs(20);
+/// How often it is looked which domains are due.
+const DOMAINS_EVERY: Duration = Duration::from_secs(600);
+
+/// What operations are done with.
+#[derive(Clone)]
+pub struct Office {
+    /// The accounts, and the ports that they stand on.
+    pub accounts: Arc<Accounts>,
+    /// DNS.
+    pub names: Arc<dyn Names>,
+    /// The names of this provider's incoming points: an MX record of a domain of ours names one of them.
+    pub hosts: Vec<String>,
+    /// The environment that serves new domains.
+    pub environment: String,
+}
+
+impl Office {
+    fn rim(&self) -> &Rim {
+        self.accounts.rim()
+    }
+
+    /// What DNS says of a domain.
+    async fn ask(&self, name: &str) -> Answer {
+        match tokio::time::timeout(DNS_WAIT, self.names.exchangers(name)).await {
+            Ok(Ok(records)) => Answer::Hosts(records.into_iter().map(|(_, host)| host).collect()),
+            Ok(Err(Unresolved::NoName | Unresolved::NoRecord)) => Answer::Nothing,
+            Ok(Err(Unresolved::Unknown(why))) => Answer::Unknown(why),
+            Err(_) => Answer::Unknown("DNS: no answer in time".to_owned()),
+        }
+    }
+
+    async fn add_domain(&self, wanted: &NewDomain, at: Instant) -> Result<Watched, DomainError> {
+        let answer = self.ask(&wanted.name).await;
+        domains::add(self.rim(), wanted, Look { answer: &answer, own_hosts: &self.hosts, at }).await
+    }
+
+    async fn check_domain(&self, name: &str, at: Instant) -> Result<Watched, DomainError> {
+        let answer = self.ask(name).await;
+        domains::check(self.rim(), name, Look { answer: &answer, own_hosts: &self.hosts, at }).await
+    }
+
+    /// Looks at every domain once a day, for as long as it is polled.
+    pub async fn keep_domains(self) {
+        let mut ticks = tokio::time::interval(DOMAINS_EVERY);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.look_at_domains().await {
+                tracing::error!(error = %crate::command::chain(&error), "domains could not be looked at");
+            }
+        }
+    }
+
+    async fn look_at_domains(&self) -> Result<(), StageError> {
+        let now = self.rim().now();
+        for name in domains::due(self.rim(), now).await? {
+            match self.check_domain(&name, now).await {
+                Ok(_) | Err(DomainError::NotHere) => {}
+                Err(DomainError::Stage(error)) => return Err(error),
+                Err(error) => {
+                    tracing::error!(alarm = "domain", domain = name, error = %error, "a domain is not right")
+                }
+            }
+        }
+        Ok(())
+    }
+}
 
 /// An operation on an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +120,51 @@ pub enum Operation {
         /// Whether receipts go to INBOX.
         receipts_in_inbox: Option<bool>,
     },
+    /// A new account.
+    AddAccount(NewAccount),
+    /// A mailbox is disabled, or enabled again.
+    SetActive {
+        /// Whose.
+        address: Address,
+        /// Enabled.
+        active: bool,
+    },
+    /// How much a mailbox may hold.
+    SetQuota {
+        /// Whose.
+        address: Address,
+        /// So much.
+        quota_bytes: u64,
+    },
+    /// A domain to be served.
+    AddDomain {
+        /// Its name.
+        name: String,
+        /// The organisation that it belongs to.
+        organisation: String,
+        /// It would be ordinary: refused, with the reason.
+        #[serde(default)]
+        ordinary: bool,
+    },
+    /// A look at a domain's MX records.
+    CheckDomain {
+        /// Its name.
+        name: String,
+    },
+    /// A domain without mailboxes goes.
+    RemoveDomain {
+        /// Its name.
+        name: String,
+    },
+    /// The domains that are looked at.
+    ListDomains,
+    /// What happened to a domain.
+    DomainHistory {
+        /// Its name.
+        name: String,
+        /// `yyyy-mm`, UTC.
+        month: String,
+    },
     /// Who signed in, and who failed.
     SignIns {
         /// Whose; without one, what happened under names that are no account.
@@ -72,6 +192,22 @@ pub enum Done {
     },
     /// Nothing more to say.
     Revoked,
+    /// A mailbox as it is now.
+    Account {
+        /// Whose.
+        address: Address,
+        /// Whether it takes part.
+        active: bool,
+        /// How much it may hold.
+        quota_bytes: u64,
+        /// Of a new one, shown once.
+        password: Option<String>,
+    },
+    /// Domains as they were seen.
+    Domains {
+        /// By name.
+        domains: Vec<Watched>,
+    },
     /// What the owner chose.
     Chosen {
         /// Whether ordinary mail is taken.
@@ -112,8 +248,35 @@ impl From<AppPassword> for Shown {
 ///
 /// # Errors
 /// [`ManageError`]
-pub async fn perform(accounts: &Accounts, operation: Operation, now: Instant) -> Result<Done, ManageError> {
+pub async fn perform(office: &Office, operation: Operation, now: Instant) -> Result<Done, ManageError> {
+    let accounts = &office.accounts;
     Ok(match operation {
+        Operation::AddAccount(wanted) => {
+            let (mailbox, password) = accounts.add(&wanted, now).await?;
+            account(&mailbox, Some(password.reveal().to_string()))
+        }
+        Operation::SetActive { address, active } => {
+            account(&accounts.set_active(&address, active, now).await?, None)
+        }
+        Operation::SetQuota { address, quota_bytes } => {
+            account(&accounts.set_quota(&address, quota_bytes, now).await?, None)
+        }
+        Operation::AddDomain { ordinary: true, .. } => return Err(DomainError::Ordinary.into()),
+        Operation::AddDomain { name, organisation, .. } => {
+            let wanted = NewDomain { name, environment: office.environment.clone(), organisation };
+            Done::Domains { domains: vec![office.add_domain(&wanted, now).await?] }
+        }
+        Operation::CheckDomain { name } => {
+            Done::Domains { domains: vec![office.check_domain(&name, now).await?] }
+        }
+        Operation::RemoveDomain { name } => {
+            domains::remove(office.rim(), &name, now).await?;
+            Done::Revoked
+        }
+        Operation::ListDomains => Done::Domains { domains: domains::list(office.rim()).await? },
+        Operation::DomainHistory { name, month } => {
+            Done::SignIns { entries: domains::history(office.rim(), &name, &month).await? }
+        }
         Operation::ResetPassword { address } => {
             let password = accounts.reset_password(&address, now).await?;
             Done::Password { password: password.reveal().to_string(), id: None }
@@ -132,7 +295,7 @@ pub async fn perform(accounts: &Accounts, operation: Operation, now: Instant) ->
         }
         Operation::Choose { address, takes_ordinary, receipts_in_inbox } => {
             let choices = Choices { takes_ordinary, receipts_in_inbox };
-            let mailbox = accounts.choose(&address, choices).await?;
+            let mailbox = accounts.choose(&address, choices, now).await?;
             Done::Chosen {
                 takes_ordinary: mailbox.takes_ordinary,
                 receipts_in_inbox: mailbox.receipts_in_inbox,
@@ -142,6 +305,11 @@ pub async fn perform(accounts: &Accounts, operation: Operation, now: Instant) ->
             Done::SignIns { entries: accounts.audit(address.as_ref(), &month).await? }
         }
     })
+}
+
+fn account(mailbox: &Mailbox, password: Option<String>) -> Done {
+    let Mailbox { address, state, quota_bytes, .. } = mailbox.clone();
+    Done::Account { address, active: state == MailboxState::Active, quota_bytes, password }
 }
 
 /// What the operator's commands show to the door of a running provider: drawn at its start, kept in a file for its

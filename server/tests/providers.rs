@@ -7,14 +7,13 @@ mod common;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::{TcpListener, UdpSocket},
+    net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     thread,
 };
 
 use bytes::Bytes;
-use common::{Provider, count, run, until};
+use common::{Dns, Provider, count, run, until};
 use pec::{
     Address, Index,
     index::{IndexCertificate, Record},
@@ -63,16 +62,8 @@ impl Site {
 /// What both share: DNS, and the port of exchange.
 struct Bed {
     dir: tempfile::TempDir,
-    dns_port: u16,
     smtp_port: u16,
-    dns: Child,
-}
-
-impl Drop for Bed {
-    fn drop(&mut self) {
-        let _ = self.dns.kill();
-        let _ = self.dns.wait();
-    }
+    dns: Dns,
 }
 
 impl Bed {
@@ -96,8 +87,7 @@ impl Bed {
         }
         write("index.ldif", &Index::new(records).to_ldif());
         let smtp_port = free_port();
-        let (dns, dns_port) = dns();
-        let bed = Self { dir, dns_port, smtp_port, dns };
+        let bed = Self { dir, smtp_port, dns: dns() };
         for site in [&ALFA, &BETA] {
             bed.init(site);
         }
@@ -144,7 +134,7 @@ impl Bed {
 
     fn start(&self, site: &Site) -> Provider {
         let (door, dns) =
-            (format!("smtp={}:{}", site.ip, self.smtp_port), format!("127.0.0.1:{}", self.dns_port));
+            (format!("smtp={}:{}", site.ip, self.smtp_port), format!("127.0.0.1:{}", self.dns.port));
         let (port, ca) = (self.smtp_port.to_string(), self.path("ca.pem"));
         let options = ["--door", &door, "--dns", &dns, "--smtp-out-port", &port, "--smtp-out-ca", &ca]
             .map(String::from);
@@ -175,46 +165,16 @@ fn free_port() -> u16 {
     until("a free port", find)
 }
 
-/// dnsmasq, which knows the domains of both and nothing else.
-fn dns() -> (Child, u16) {
-    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    // It is a program for root, though not here.
-    let program = Some("/usr/sbin/dnsmasq").filter(|path| Path::new(path).exists()).unwrap_or("dnsmasq");
-    let mut command = Command::new(program);
-    command.args([
-        "--keep-in-foreground",
-        "--conf-file=/dev/null",
-        "--pid-file=",
-        "--no-resolv",
-        "--no-hosts",
-    ]);
-    command.args([
-        "--bind-interfaces",
-        "--listen-address=127.0.0.1",
-        "--local=/example/",
-        "--log-facility=-",
-    ]);
-    command.arg(format!("--port={port}"));
-    if output_of("id", &["-u"]).trim() == "0" {
-        command.arg("--user=root");
-    }
+/// DNS that knows the domains of both and nothing else.
+fn dns() -> Dns {
+    let mut records = Vec::new();
     for site in [&ALFA, &BETA] {
-        command.arg(format!("--host-record={},{}", site.mail_domain, site.ip));
+        records.push(format!("--host-record={},{}", site.mail_domain, site.ip));
         for domain in [site.domain, site.mail_domain] {
-            command.arg(format!("--mx-host={domain},{},10", site.mail_domain));
+            records.push(format!("--mx-host={domain},{},10", site.mail_domain));
         }
     }
-    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let mut child = child.unwrap_or_else(|e| panic!("dnsmasq (Debian's dnsmasq-base): {e}"));
-    until("dnsmasq", || {
-        assert!(child.try_wait().unwrap().is_none(), "dnsmasq ended at once");
-        std::net::TcpStream::connect(("127.0.0.1", port)).ok()
-    });
-    (child, port)
-}
-
-fn output_of(program: &str, args: &[&str]) -> String {
-    String::from_utf8(run(program, args).stdout).unwrap()
+    Dns::start(&records)
 }
 
 /// Submits a letter and gives its PEC id.

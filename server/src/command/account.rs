@@ -1,22 +1,82 @@
 //! `sigillo account`: passwords of accounts, and who signed in.
 
-use std::sync::Arc;
-
-use machine::{Argon2Passwords, BuiltinScanner};
 use pec::Address;
-use stages::accounts::{Accounts, AuditEntry, ManageError};
+use stages::accounts::{AuditEntry, NewAccount, Wish};
 
-use super::{CommandError, client::Operations, failed, now, print, print_json, up};
+use super::{
+    CommandError, now,
+    operate::{operate, strange},
+    print, print_json,
+};
 use crate::{
     cli::{
-        AccountOne, AccountSettings, AccountSignIns, AppPasswordAdd, AppPasswordRevoke, Data, Ordinary,
-        Receipts,
+        AccountAdd, AccountOne, AccountQuota, AccountSettings, AccountSignIns, AppPasswordAdd,
+        AppPasswordRevoke, Ordinary, Receipts,
     },
     demo::Demo,
     folder::{Access, Folder},
-    operator::{Done, Operation, Shown, perform},
+    operator::{Done, Operation, Shown},
     text::printable,
 };
+
+/// `sigillo account add`
+///
+/// # Errors
+/// [`CommandError`]
+pub fn add(args: &AccountAdd) -> Result<u8, CommandError> {
+    let wish = |wished: bool, wish: Wish| wished.then_some(wish);
+    let wishes = [
+        wish(args.alias.is_some(), Wish::Alias),
+        wish(args.forward.is_some(), Wish::Forward),
+        wish(args.auto_reply.is_some(), Wish::AutoReply),
+        wish(args.catch_all, Wish::CatchAll),
+    ];
+    let wanted = NewAccount {
+        address: args.account.address.clone(),
+        quota_bytes: args.quota_mib << 20,
+        wishes: wishes.into_iter().flatten().collect(),
+    };
+    changed(&args.account, Operation::AddAccount(wanted))
+}
+
+/// `sigillo account disable`, and `enable`.
+///
+/// # Errors
+/// [`CommandError`]
+pub fn set_active(args: &AccountOne, active: bool) -> Result<u8, CommandError> {
+    changed(args, Operation::SetActive { address: args.address.clone(), active })
+}
+
+/// `sigillo account quota`
+///
+/// # Errors
+/// [`CommandError`]
+pub fn quota(args: &AccountQuota) -> Result<u8, CommandError> {
+    let (address, quota_bytes) = (args.account.address.clone(), args.quota_mib << 20);
+    changed(&args.account, Operation::SetQuota { address, quota_bytes })
+}
+
+/// Has it done and shows the mailbox as it is then.
+fn changed(args: &AccountOne, operation: Operation) -> Result<u8, CommandError> {
+    let done = operate(&args.data, operation)?;
+    let Done::Account { address, active, quota_bytes, password } = done else { return Err(strange()) };
+    let quota_mib = quota_bytes >> 20;
+    if args.data.json {
+        let mut shown = serde_json::json!({ "address": address, "active": active, "quota_mib": quota_mib });
+        if let Some(password) = password {
+            shown["password"] = password.into();
+        }
+        print_json(&shown)?;
+        return Ok(0);
+    }
+    print(&format!("account   {address}"))?;
+    print(if active { "state     active" } else { "state     disabled" })?;
+    print(&format!("quota     {quota_mib} MiB"))?;
+    if let Some(password) = password {
+        print(&format!("password  {password}  (shown once)"))?;
+    }
+    Ok(0)
+}
 
 /// `sigillo account password`
 ///
@@ -39,7 +99,7 @@ pub fn password(args: &AccountOne) -> Result<u8, CommandError> {
 ///
 /// # Errors
 /// [`CommandError`]
-pub fn add(args: &AppPasswordAdd) -> Result<u8, CommandError> {
+pub fn add_app_password(args: &AppPasswordAdd) -> Result<u8, CommandError> {
     let (AccountOne { data, address }, name) = (&args.account, &args.name);
     let operation = Operation::AddAppPassword { address: address.clone(), name: name.clone() };
     let Done::Password { password, id: Some(id) } = operate(data, operation)? else { return Err(strange()) };
@@ -130,37 +190,12 @@ pub fn sign_ins(args: &AccountSignIns) -> Result<u8, CommandError> {
     Ok(0)
 }
 
-fn line(entry: &AuditEntry) -> String {
+pub(super) fn line(entry: &AuditEntry) -> String {
     let peer = entry.peer.map_or_else(|| "-".to_owned(), |peer| peer.to_string());
     let app = entry.app_password.as_deref().map_or(String::new(), |id| format!("  app password {id}"));
     let (event, door, times) = (entry.event.name(), &entry.door, entry.times);
-    format!("{}  {}  {event:<20}  {door:<10}  {peer:<15}  {times:>4}{app}", entry.first, entry.last)
-}
-
-/// Where the provider runs, it is asked; where it does not, its folder is opened for the operation.
-fn operate(data: &Data, operation: Operation) -> Result<Done, CommandError> {
-    let folder = Folder::new(&data.data);
-    // A demo that was never made is not made here.
-    let demo = Demo::read(&folder)?;
-    match folder.claim() {
-        Ok(_alone) => here(&folder, &demo, operation),
-        Err(_) => Ok(Operations::open(&folder)?.perform(&operation)?),
-    }
-}
-
-fn here(folder: &Folder, demo: &Demo, operation: Operation) -> Result<Done, CommandError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    runtime.block_on(async {
-        // Nothing is scanned here: no letter moves.
-        let scanner = Arc::new(BuiltinScanner::new("").map_err(failed)?);
-        let config = up::config(folder, demo, scanner)?;
-        let provider = embedded::Provider::open(folder.root(), config).map_err(failed)?;
-        let accounts = Accounts::open(provider.rim().clone(), Arc::new(Argon2Passwords::default())).await;
-        perform(&accounts.map_err(failed)?, operation, now()).await.map_err(|error| match error {
-            ManageError::Stage(error) => failed(error),
-            error => CommandError::Account(error.to_string()),
-        })
-    })
+    let detail = entry.detail.as_deref().map_or(String::new(), |detail| format!("  {detail}"));
+    format!("{}  {}  {event:<20}  {door:<10}  {peer:<15}  {times:>4}{app}{detail}", entry.first, entry.last)
 }
 
 /// Power fails before it: the new password is known to nobody, and the command is run again.
@@ -172,8 +207,4 @@ fn remember(folder: &Folder, address: &Address, password: &str) -> Result<(), Co
     account.password = password.to_owned();
     let json = serde_json::to_vec_pretty(&demo).map_err(std::io::Error::other)?;
     Ok(Folder::write(&folder.demo(), &json, Access::Private)?)
-}
-
-fn strange() -> CommandError {
-    CommandError::Account("understand the provider's answer".to_owned())
 }

@@ -1,14 +1,107 @@
-//! `sigillo domain`: what others must be told about a domain of a running provider.
+//! `sigillo domain`: domains are taken, looked at, removed; what others must be told about the doors.
 
 use serde_json::{Map, Value, json};
 
-use super::{CommandError, client, print, print_json};
+use stages::domains::{Verdict, Watched};
+
+use super::{
+    CommandError, account, client, now,
+    operate::{operate, strange},
+    print, print_json,
+};
 use crate::{
-    cli::{DomainRecords, DomainSettings},
+    cli::{Data, DomainAdd, DomainHistory, DomainOne, DomainRecords, DomainSettings},
     demo::Demo,
     folder::Folder,
+    operator::{Done, Operation},
     settings::{Published, Settings, exchange, records as records_of, settings as settings_of},
+    text::printable,
 };
+
+/// `sigillo domain add`
+///
+/// # Errors
+/// [`CommandError`]
+pub fn add(args: &DomainAdd) -> Result<u8, CommandError> {
+    let DomainOne { data, name } = &args.domain;
+    let organisation = args.organisation.clone().unwrap_or_else(|| name.to_ascii_lowercase());
+    looked_at(data, Operation::AddDomain { name: name.clone(), organisation, ordinary: args.ordinary })
+}
+
+/// `sigillo domain check`
+///
+/// # Errors
+/// [`CommandError`]
+pub fn check(args: &DomainOne) -> Result<u8, CommandError> {
+    looked_at(&args.data, Operation::CheckDomain { name: args.name.clone() })
+}
+
+/// One domain, and 1 if its records are not as they must be.
+fn looked_at(data: &Data, operation: Operation) -> Result<u8, CommandError> {
+    let Done::Domains { domains } = operate(data, operation)? else { return Err(strange()) };
+    shown_domains(data, &domains)?;
+    Ok(u8::from(domains.iter().any(|domain| domain.verdict != Verdict::Ours)))
+}
+
+/// `sigillo domain remove`
+///
+/// # Errors
+/// [`CommandError`]
+pub fn remove(args: &DomainOne) -> Result<u8, CommandError> {
+    operate(&args.data, Operation::RemoveDomain { name: args.name.clone() })?;
+    if args.data.json {
+        print_json(&json!({ "name": args.name, "removed": true }))?;
+    } else {
+        print(&printable(&format!("removed   {}", args.name)))?;
+    }
+    Ok(0)
+}
+
+/// `sigillo domain list`
+///
+/// # Errors
+/// [`CommandError`]
+pub fn list(data: &Data) -> Result<u8, CommandError> {
+    let Done::Domains { domains } = operate(data, Operation::ListDomains)? else { return Err(strange()) };
+    shown_domains(data, &domains)?;
+    Ok(0)
+}
+
+/// `sigillo domain history`
+///
+/// # Errors
+/// [`CommandError`]
+pub fn history(args: &DomainHistory) -> Result<u8, CommandError> {
+    let DomainOne { data, name } = &args.domain;
+    let month = args.month.clone().unwrap_or_else(|| now().month());
+    let done = operate(data, Operation::DomainHistory { name: name.clone(), month })?;
+    let Done::SignIns { entries } = done else { return Err(strange()) };
+    if data.json {
+        print_json(&entries)?;
+    } else {
+        entries.iter().try_for_each(|entry| print(&printable(&account::line(entry))))?;
+    }
+    Ok(0)
+}
+
+fn shown_domains(data: &Data, domains: &[Watched]) -> std::io::Result<()> {
+    if data.json {
+        let json = |d: &Watched| {
+            json!({ "name": d.name, "active": d.active_since.is_some(), "verdict": d.verdict,
+                "exchangers": d.exchangers, "indexed": d.indexed, "organisation": d.organisation,
+                "checked_at": d.checked_at })
+        };
+        return print_json(&domains.iter().map(json).collect::<Vec<_>>());
+    }
+    for d in domains {
+        let state = if d.active_since.is_some() { "active" } else { "waits" };
+        let index = if d.indexed { "" } else { "  not in the provider index: ordinary mail for others" };
+        let (name, verdict, at) = (&d.name, d.verdict.name(), d.checked_at);
+        let exchangers = d.exchangers.join(" ");
+        print(&printable(&format!("{name}  {state}  MX {verdict}: {exchangers}  looked at {at}{index}")))?;
+    }
+    Ok(())
+}
 
 /// `sigillo domain records`
 ///

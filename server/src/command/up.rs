@@ -2,9 +2,9 @@
 
 mod announce;
 
-use std::{fs, io, sync::Arc};
+use std::{fs, io, net::SocketAddr, sync::Arc};
 
-use carrier::SmtpCarrier;
+use carrier::{Dns, SmtpCarrier};
 use embedded::{Config, signer::KeyFiles};
 use machine::{Argon2Passwords, BuiltinScanner, Clamd, ClamdAddress};
 use net::Tls;
@@ -26,7 +26,7 @@ use crate::{
     },
     folder::{Access, Folder},
     http,
-    operator::Token,
+    operator::{Office, Token},
     settings::Published,
 };
 
@@ -77,7 +77,9 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     open(&mut doors, &ground, &folder, args).await?;
     // The last, since it tells mail programs of the others.
     let file = DoorsFile::new(&folder, &args.host, doors.opened());
-    let router = http::router(ground, token.clone(), Published::new(&demo.provider, &file));
+    let office = office(&ground.accounts, args.outgoing.dns, Some(&args.host), &demo)?;
+    let domains = tokio::spawn(office.clone().keep_domains());
+    let router = http::router(ground, token.clone(), office, Published::new(&demo.provider, &file));
     let https = doors.open(Kind::HTTPS, http::limits(), move |c| http::session(c, router.clone()));
     https.await.map_err(failed)?;
     doors.keep_certificate_fresh(hangup);
@@ -100,6 +102,7 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
         }
     }
     let drained = async {
+        domains.abort();
         if let Some(task) = directory {
             task.abort();
         }
@@ -157,6 +160,22 @@ pub(super) fn config(
         anchors: Anchors::from_certificates(ca),
         limits: pec::check::Limits::default(),
         scanner,
+    })
+}
+
+/// What an operator's work is done with. The hosts of MX records: the name of the doors, and the provider mail domain,
+/// which they greet with.
+pub(super) fn office(
+    accounts: &Arc<Accounts>,
+    dns: Option<SocketAddr>,
+    host: Option<&String>,
+    demo: &Demo,
+) -> Result<Office, CommandError> {
+    Ok(Office {
+        accounts: Arc::clone(accounts),
+        names: Arc::new(Dns::new(dns).map_err(failed)?),
+        hosts: host.into_iter().chain([&demo.mail_domain]).cloned().collect(),
+        environment: demo.environment()?.id,
     })
 }
 

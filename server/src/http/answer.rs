@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
-use stages::{StageError, accounts::ManageError};
+use stages::{StageError, accounts::ManageError, domains::DomainError};
 
 /// Why a request is not done.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub(super) enum Refused {
 impl From<ManageError> for Refused {
     fn from(error: ManageError) -> Self {
         match error {
-            ManageError::Stage(error) => Self::Failed(error),
+            ManageError::Stage(error) | ManageError::Domain(DomainError::Stage(error)) => Self::Failed(error),
             error => Self::Operation(error),
         }
     }
@@ -68,6 +68,9 @@ impl Refused {
             Self::KeyOfAnother => (StatusCode::UNPROCESSABLE_ENTITY, "key-of-another"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
             Self::Operation(ManageError::NoAccount) => (StatusCode::NOT_FOUND, "no-account"),
+            Self::Operation(ManageError::Domain(DomainError::NotHere)) => {
+                (StatusCode::NOT_FOUND, "no-domain")
+            }
             Self::Operation(ManageError::NoAppPassword) => (StatusCode::NOT_FOUND, "no-app-password"),
             Self::Operation(_) => (StatusCode::CONFLICT, "not-possible"),
             Self::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),

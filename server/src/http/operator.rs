@@ -38,5 +38,5 @@ pub(super) async fn operate(
     operation: Result<Json<Operation>, JsonRejection>,
 ) -> Result<Json<Done>, Refused> {
     let Json(operation) = operation.map_err(|error| Refused::BadRequest(error.body_text()))?;
-    Ok(Json(perform(&door.accounts, operation, door.rim.now()).await?))
+    Ok(Json(perform(&door.office, operation, door.rim.now()).await?))
 }

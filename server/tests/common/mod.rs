@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
+    net::{TcpStream, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -49,6 +50,48 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         }
         assert!(start.elapsed() < PATIENCE, "waited too long: {what}");
         thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// dnsmasq, which knows what it is told and nothing else below `example`; it ends when it is dropped.
+pub struct Dns {
+    child: Child,
+    /// On 127.0.0.1.
+    pub port: u16,
+}
+
+impl Dns {
+    /// Starts it with records, as options of dnsmasq.
+    pub fn start(records: &[String]) -> Self {
+        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::start_at(port, records)
+    }
+
+    /// The same where another one was before.
+    pub fn start_at(port: u16, records: &[String]) -> Self {
+        // It is a program for root, though not here.
+        let program = Some("/usr/sbin/dnsmasq").filter(|path| Path::new(path).exists()).unwrap_or("dnsmasq");
+        let mut command = Command::new(program);
+        command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--no-resolv"]);
+        command.args(["--no-hosts", "--bind-interfaces", "--listen-address=127.0.0.1", "--local=/example/"]);
+        command.args(["--log-facility=-", &format!("--port={port}")]);
+        if stdout(&run("id", &["-u"])).trim() == "0" {
+            command.arg("--user=root");
+        }
+        let child = command.args(records).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mut child = child.unwrap_or_else(|e| panic!("dnsmasq (Debian's dnsmasq-base): {e}"));
+        until("dnsmasq", || {
+            assert!(child.try_wait().unwrap().is_none(), "dnsmasq ended at once");
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        Self { child, port }
+    }
+}
+
+impl Drop for Dns {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -13,6 +13,7 @@
 
 mod audit;
 mod guesses;
+mod mailboxes;
 mod manage;
 mod password;
 
@@ -37,6 +38,7 @@ use crate::{
 use audit::Record;
 pub use audit::{AuditEntry, AuditEvent};
 use guesses::{FREE_FAILURES, Guesses, Peers, Places};
+pub use mailboxes::{NewAccount, QUOTA_BYTES_MIN, Wish};
 pub use manage::{Choices, ManageError};
 pub use password::{AppPassword, Credentials, PASSWORD_BYTES_MAX, Password};
 

@@ -10,6 +10,7 @@ mod bounds;
 pub mod certify;
 pub mod deliver;
 pub mod dispatch;
+pub mod domains;
 pub mod door;
 pub mod error;
 pub mod ids;

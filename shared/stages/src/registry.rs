@@ -110,18 +110,14 @@ impl Mailbox {
     ///
     /// # Errors
     /// [`AddressError`] if the domain is none.
-    pub fn postmaster(
-        environment: &Environment,
-        domain: &Domain,
-        quota_bytes: u64,
-    ) -> Result<Self, AddressError> {
+    pub fn postmaster(environment: &Environment, domain: &Domain) -> Result<Self, AddressError> {
         let id = sha256_hex(format!("postmaster\0{}", environment.id).as_bytes());
         Ok(Self {
             id: MailboxId(id.chars().take(POSTMASTER_ID_CHARS).collect()),
             address: Address::parse(&format!("postmaster@{}", domain.name))?,
             organisation: domain.organisation.clone(),
             state: MailboxState::Active,
-            quota_bytes,
+            quota_bytes: POSTMASTER_QUOTA_BYTES,
             receipts_in_inbox: true,
             takes_ordinary: true,
         })
@@ -130,6 +126,7 @@ impl Mailbox {
 
 /// As many as the ids of other mailboxes have.
 const POSTMASTER_ID_CHARS: usize = 32;
+const POSTMASTER_QUOTA_BYTES: u64 = 2 << 30;
 
 impl Body for Mailbox {
     const TABLE: Table = Table::Registry;

@@ -152,7 +152,7 @@ fn an_alias_signs_in_too() {
 fn an_owner_chooses_what_becomes_of_ordinary_mail_and_of_receipts() {
     let bench = bench();
     let choose = |local: &str, choices| {
-        exec::run(bench.accounts.choose(&ALFA.user(local), choices)).unwrap().map(|mailbox| {
+        exec::run(bench.accounts.choose(&ALFA.user(local), choices, bench.at(0))).unwrap().map(|mailbox| {
             let read = exec::run(bench.world.rim().mailbox(&mailbox.address)).unwrap().unwrap();
             assert_eq!(read.as_ref(), Some(&mailbox));
             (mailbox.takes_ordinary, mailbox.receipts_in_inbox)

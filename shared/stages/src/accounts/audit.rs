@@ -34,6 +34,24 @@ pub enum AuditEvent {
     AppPasswordAdded,
     /// An app password was revoked.
     AppPasswordRevoked,
+    /// The account was made.
+    AccountAdded,
+    /// The mailbox was disabled.
+    AccountDisabled,
+    /// The mailbox was enabled again.
+    AccountEnabled,
+    /// The quota was set.
+    QuotaSet,
+    /// Ordinary mail, or the place of receipts, was chosen.
+    SettingsChosen,
+    /// A domain was taken.
+    DomainAdded,
+    /// A domain became active.
+    DomainActivated,
+    /// The MX records of an active domain mean something else than before.
+    DomainChanged,
+    /// A domain was removed.
+    DomainRemoved,
 }
 
 impl AuditEvent {
@@ -47,6 +65,15 @@ impl AuditEvent {
             Self::PasswordSet => "password-set",
             Self::AppPasswordAdded => "app-password-added",
             Self::AppPasswordRevoked => "app-password-revoked",
+            Self::AccountAdded => "account-added",
+            Self::AccountDisabled => "account-disabled",
+            Self::AccountEnabled => "account-enabled",
+            Self::QuotaSet => "quota-set",
+            Self::SettingsChosen => "settings-chosen",
+            Self::DomainAdded => "domain-added",
+            Self::DomainActivated => "domain-activated",
+            Self::DomainChanged => "domain-changed",
+            Self::DomainRemoved => "domain-removed",
         }
     }
 }
@@ -54,7 +81,8 @@ impl AuditEvent {
 /// What happened on one day to one account in one way: by door, peer network and password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
-    /// The mailbox id, or `unknown` for names that are no account: those are counted by hour and door.
+    /// The mailbox id, `domain:<name>` for a domain, or `unknown` for names that are no account: those are counted by
+    /// hour and door.
     pub account: String,
     /// What.
     pub event: AuditEvent,
@@ -70,6 +98,9 @@ pub struct AuditEntry {
     pub last: Instant,
     /// How often it was noted: each failure is, sign-ins are once an hour.
     pub times: u32,
+    /// What it was changed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// Where and when: what a door knows of a try.
@@ -96,12 +127,13 @@ pub(super) fn entry(
         first: record.at,
         last: record.at,
         times: 1,
+        detail: None,
     }
 }
 
 impl AuditEntry {
     /// An operator's work on an account.
-    pub(super) fn of_operator(
+    pub(crate) fn of_operator(
         account: &MailboxId,
         event: AuditEvent,
         app_password: Option<&str>,
@@ -116,11 +148,17 @@ impl AuditEntry {
             first: at,
             last: at,
             times: 1,
+            detail: None,
         }
     }
 
+    /// With what it was changed to.
+    pub(super) fn with(self, detail: Option<String>) -> Self {
+        Self { detail, ..self }
+    }
+
     /// This one with what was noted before.
-    pub(super) fn after(mut self, before: Option<&Self>) -> Self {
+    pub(crate) fn after(mut self, before: Option<&Self>) -> Self {
         if let Some(before) = before {
             self.first = before.first;
             self.times = before.times.saturating_add(1);
@@ -133,7 +171,7 @@ impl AuditEntry {
         now.unix_s().saturating_sub(self.last.unix_s()) >= COALESCE_S || now < self.first
     }
 
-    fn partition(account: &str, month: &str) -> String {
+    pub(crate) fn partition(account: &str, month: &str) -> String {
         format!("audit#{account}#{month}")
     }
 }
@@ -148,7 +186,9 @@ impl Body for AuditEntry {
         } else {
             let password = self.app_password.as_deref().unwrap_or_default();
             let network = self.peer.map(|peer| network(peer).to_string()).unwrap_or_default();
-            format!("{}#{event}#{door}#{password}#{network}", at.day())
+            // Changes to different values are different entries.
+            let detail = self.detail.as_deref().map(|detail| format!("#{detail}")).unwrap_or_default();
+            format!("{}#{event}#{door}#{password}#{network}{detail}", at.day())
         };
         registry(Self::partition(&self.account, &at.month()), sk)
     }

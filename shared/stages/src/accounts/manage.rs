@@ -3,12 +3,14 @@
 use pec::{Address, Instant};
 
 use super::{
-    Accounts, AppPassword, AuditEntry, AuditEvent, Credentials, Password, RACES_MAX, password,
+    Accounts, AppPassword, AuditEntry, AuditEvent, Credentials, Password, QUOTA_BYTES_MIN, RACES_MAX, Wish,
+    password,
     password::{APP_NAME_BYTES_MAX, APP_PASSWORDS_MAX},
     put,
 };
 use crate::{
     StageError,
+    domains::{DomainError, Member},
     registry::Mailbox,
     rim::{Body as _, Draft, Found},
 };
@@ -28,6 +30,31 @@ pub enum ManageError {
     /// A name that is none.
     #[error("make an app password: its name must have 1 to {APP_NAME_BYTES_MAX} octets and no controls")]
     Name,
+    /// Another mailbox has it.
+    #[error("make the account: the address is taken")]
+    Taken,
+    /// It would get no letters.
+    #[error(
+        "make the account: its domain is not active here; sigillo domain add takes it, domain check tells why not"
+    )]
+    NoDomain,
+    /// The provider's own.
+    #[error(
+        "make the account: the address is the provider's own, or a name that is no user's (posta-certificata, postmaster)"
+    )]
+    Reserved,
+    /// What certified mailboxes do not have.
+    #[error("{}", .0.why_not())]
+    Never(Wish),
+    /// Too small.
+    #[error("set the quota: a mailbox must hold at least {} MiB", QUOTA_BYTES_MIN >> 20)]
+    Quota,
+    /// Gone for good.
+    #[error("change the account: it is revoked, for good")]
+    Revoked,
+    /// A domain.
+    #[error(transparent)]
+    Domain(#[from] DomainError),
     /// The registry.
     #[error(transparent)]
     Stage(#[from] StageError),
@@ -47,27 +74,23 @@ impl Accounts {
     ///
     /// # Errors
     /// [`ManageError`]
-    pub async fn choose(&self, address: &Address, choices: Choices) -> Result<Mailbox, ManageError> {
-        for _ in 0..RACES_MAX {
-            let found = self.rim.read::<Mailbox>(&Mailbox::key_of(address.as_str())).await?;
-            let Found { value: before, version, debt } = found.ok_or(ManageError::NoAccount)?;
-            let after = Mailbox {
+    pub async fn choose(
+        &self,
+        address: &Address,
+        choices: Choices,
+        now: Instant,
+    ) -> Result<Mailbox, ManageError> {
+        let chosen = [("ordinary", choices.takes_ordinary), ("inbox", choices.receipts_in_inbox)];
+        let chosen = chosen.into_iter().filter_map(|(name, choice)| Some(format!("{name}={}", choice?)));
+        let detail = chosen.collect::<Vec<_>>().join(" ");
+        self.change_mailbox(address, (AuditEvent::SettingsChosen, Some(detail)), now, |before| {
+            Ok(Mailbox {
                 takes_ordinary: choices.takes_ordinary.unwrap_or(before.takes_ordinary),
                 receipts_in_inbox: choices.receipts_in_inbox.unwrap_or(before.receipts_in_inbox),
-                ..before.clone()
-            };
-            if after == before {
-                return Ok(before);
-            }
-            let mut draft = Draft::new();
-            draft.replace(version, &after, debt).map_err(StageError::from)?;
-            match self.rim.commit(draft).await {
-                Ok(()) => return Ok(after),
-                Err(StageError::Raced) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(StageError::Raced.into())
+                ..before
+            })
+        })
+        .await
     }
 
     /// Makes an account: the mailbox, unless it is there, and its first password, in one commit.
@@ -92,6 +115,7 @@ impl Accounts {
         let mut draft = Draft::new();
         if found.is_none() {
             draft.insert(mailbox, None)?;
+            draft.insert(&Member::of(mailbox), None)?;
         }
         draft.insert(&Credentials::new(mailbox.id.clone(), hash, now), None)?;
         self.rim.commit(draft).await
