@@ -10,11 +10,11 @@ use crate::{
     ids::{MailboxId, Side},
     lay::ROOM_BYTES,
     log::{Event, LogEntry},
-    mailbox::{self, FiledBlob, Flags, Message},
+    mailbox::{self, FiledBlob, Flags, MailboxHead, Message},
     ports::{Commit, RowKey},
     registry::Mailbox,
     rim::{Body, Draft, Found},
-    rows::{Filed, FilingRow},
+    rows::{DestinationHead, Filed, FilingRow, OriginRecipient},
 };
 
 mod letter;
@@ -65,6 +65,8 @@ async fn attempt_chunk(
     look: bool,
 ) -> Result<(), StageError> {
     // 1. What is still owed.
+    let rows = || filings.iter().cloned().chain([MailboxHead::key_of(mailbox)]).collect();
+    let rim = &rim.ahead(rows).await?;
     let mut open: Vec<Found<FilingRow>> = Vec::with_capacity(filings.len());
     let mut seen = HashSet::new();
     for key in filings.iter().filter(|k| seen.insert((*k).clone())) {
@@ -78,7 +80,8 @@ async fn attempt_chunk(
         return Ok(());
     }
 
-    // 2. The mailbox as it is.
+    // 2. The mailbox as it is, and what each filing looks at.
+    let rim = &rim.ahead(|| open.iter().flat_map(|found| looked_at(&found.value)).collect()).await?;
     let mut desk = Desk::read(rim, mailbox, look).await?;
 
     // 3. Each filing into the draft. Its blob is in place before the commit: power fails in between, and there is a
@@ -92,6 +95,19 @@ async fn attempt_chunk(
         desk.file(rim, found).await?;
     }
     desk.commit(rim).await
+}
+
+/// The rows that a filing looks at.
+fn looked_at(row: &FilingRow) -> Vec<RowKey> {
+    match (&row.certifies, &row.address) {
+        (Some(certifies), _) => vec![
+            DestinationHead::key_of(&certifies.head),
+            Mailbox::key_of(certifies.recipient.as_str()),
+            OriginRecipient::key_of(&row.about.pec_id, &certifies.recipient),
+        ],
+        (None, Some(address)) => vec![Mailbox::key_of(address.as_str())],
+        (None, None) => Vec::new(),
+    }
 }
 
 /// One commit in the making, around the head of a mailbox.

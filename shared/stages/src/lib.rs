@@ -6,6 +6,7 @@
 pub mod accept;
 pub mod accounts;
 mod acts;
+mod ahead;
 mod bounds;
 pub mod certify;
 pub mod deliver;

@@ -223,6 +223,11 @@ pub trait Facts: Send + Sync {
         Ok(rows)
     }
 
+    /// Whether each read goes over a network, so that rows are better read together, ahead of who looks at them.
+    fn reads_far(&self) -> bool {
+        false
+    }
+
     /// Rows of one partition whose `sk` begins with `prefix`, after `after`, in order of `sk`; at most `limit`.
     async fn query(
         &self,

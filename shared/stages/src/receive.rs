@@ -67,6 +67,9 @@ pub async fn receive(rim: &Rim, spool: &SpoolId) -> Result<(), StageError> {
 /// # Errors
 /// [`StageError`]; the debt of the row stays.
 pub async fn receive_own(rim: &Rim, dispatch: &RowKey) -> Result<(), StageError> {
+    // The head of the letter is looked at when its envelope has been examined.
+    let head = || RowKey { sk: "head".to_owned(), ..dispatch.clone() };
+    let rim = &rim.ahead(|| vec![dispatch.clone(), head()]).await?;
     let found = rim.read::<DispatchRow>(dispatch).await?;
     let found = found.ok_or_else(|| StageError::Damaged(format!("{}: no such row", dispatch.sk)))?;
     if found.value.done {

@@ -142,6 +142,10 @@ impl Facts for MemoryFacts {
         Ok(self.0.lock().unwrap().rows.get(key).map(|s| s.as_ref().clone()))
     }
 
+    fn reads_far(&self) -> bool {
+        true
+    }
+
     async fn query(
         &self,
         table: Table,

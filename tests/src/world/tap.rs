@@ -274,6 +274,9 @@ impl Facts for Tapped<dyn Facts> {
     async fn get(&self, key: &RowKey) -> Result<Option<StoredRow>, FactsError> {
         self.tap.call("facts.get", self.port.get(key), FactsError::Unavailable).await
     }
+    fn reads_far(&self) -> bool {
+        self.port.reads_far()
+    }
     async fn query(
         &self,
         table: Table,

@@ -91,6 +91,10 @@ impl Facts for Remembered {
         Ok(rows)
     }
 
+    fn reads_far(&self) -> bool {
+        self.facts.reads_far()
+    }
+
     async fn query(
         &self,
         table: Table,

@@ -19,7 +19,7 @@ use stages::{
     door::{self, Arrival, Channel, DoorError, Gate, Submission},
     ids::{Door, MailboxId},
     ports::{BlobError, Clock, Ids, Queue, QueueError},
-    registry::MailboxState,
+    registry::{Mailbox, MailboxState},
     rows::{Scanned, Sighting, Ticket},
 };
 
@@ -130,8 +130,9 @@ impl Ingest {
         let (raw, cause) = self.fetch(place).await?;
         let facts = original::facts(&raw);
         let transaction = Transaction::new(facts.from, facts.to.into_iter().chain(facts.cc));
-        let rim = cause.rim(&self.rim);
-        match self.owner(organisation, &transaction).await? {
+        let sender = || transaction.reverse_path.iter().map(|a| Mailbox::key_of(a.as_str())).collect();
+        let rim = cause.rim(&self.rim).ahead(sender).await?;
+        match owner(&rim, organisation, &transaction).await? {
             Some((account, by)) => {
                 let channel = channel(by);
                 let submission = Submission { account, transaction, raw, channel, idempotency_key: None };
@@ -150,20 +151,20 @@ impl Ingest {
         let (raw, at) = self.blobs.get_dated(&key).await?.ok_or(IngestError::Missing)?;
         Ok((raw, Cause::new(&place.key, at, Arc::clone(&self.rim.queue))))
     }
+}
 
-    /// The mailbox behind the sender, if it is the organisation's and may send (F7), and the name of the door.
-    async fn owner(
-        &self,
-        organisation: &str,
-        transaction: &Transaction,
-    ) -> Result<Option<(MailboxId, String)>, StageError> {
-        let Some(sender) = &transaction.reverse_path else { return Ok(None) };
-        let (mailbox, domain) = (self.rim.mailbox(sender).await?, self.rim.domain(sender).await?);
-        let (Some(mailbox), Some(domain)) = (mailbox, domain) else { return Ok(None) };
-        let owns = mailbox.organisation == organisation && mailbox.state == MailboxState::Active;
-        let by = self.rim.environment(&domain.environment).await?.mail_domain;
-        Ok(owns.then_some((mailbox.id, by)))
-    }
+/// The mailbox behind the sender, if it is the organisation's and may send (F7), and the name of the door.
+async fn owner(
+    rim: &Rim,
+    organisation: &str,
+    transaction: &Transaction,
+) -> Result<Option<(MailboxId, String)>, StageError> {
+    let Some(sender) = &transaction.reverse_path else { return Ok(None) };
+    let (mailbox, domain) = (rim.mailbox(sender).await?, rim.domain(sender).await?);
+    let (Some(mailbox), Some(domain)) = (mailbox, domain) else { return Ok(None) };
+    let owns = mailbox.organisation == organisation && mailbox.state == MailboxState::Active;
+    let by = rim.environment(&domain.environment).await?.mail_domain;
+    Ok(owns.then_some((mailbox.id, by)))
 }
 
 /// What the door says that is no error of ours: behind SES there is nobody to tell it to.

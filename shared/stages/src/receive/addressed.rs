@@ -7,7 +7,9 @@ use pec::Address;
 
 use crate::{
     Rim, StageError,
+    ports::{RowKey, StoredRow},
     registry::{Domain, Environment, Mailbox, MailboxState},
+    rim::typed,
 };
 
 /// A forward path in a domain of ours.
@@ -43,7 +45,7 @@ impl Addressed {
 pub(super) async fn resolve(rim: &Rim, forward_paths: &[Address]) -> Result<Vec<Addressed>, StageError> {
     let mut domains: HashMap<String, Option<Domain>> = HashMap::new();
     let mut environments: HashMap<String, Arc<Environment>> = HashMap::new();
-    let mut addressed = Vec::with_capacity(forward_paths.len());
+    let mut ours = Vec::with_capacity(forward_paths.len());
     for address in forward_paths {
         let name = address.domain();
         if !domains.contains_key(&name) {
@@ -58,10 +60,15 @@ pub(super) async fn resolve(rim: &Rim, forward_paths: &[Address]) -> Result<Vec<
                 read
             }
         };
-        let mailbox = rim.mailbox(address).await?;
-        addressed.push(Addressed { address: address.clone(), mailbox, environment });
+        ours.push((address.clone(), environment));
     }
-    Ok(addressed)
+    let keys: Vec<RowKey> = ours.iter().map(|(address, _)| Mailbox::key_of(address.as_str())).collect();
+    let mailboxes = rim.facts.get_many(&keys).await?;
+    let with_mailbox = |((address, environment), stored): (_, Option<StoredRow>)| {
+        let mailbox = stored.map(typed::<Mailbox>).transpose()?.map(|found| found.value);
+        Ok(Addressed { address, mailbox, environment })
+    };
+    ours.into_iter().zip(mailboxes).map(with_mailbox).collect()
 }
 
 /// The addressed by environment, in the order of the transaction: each certifies for its own domains (spec 9).
