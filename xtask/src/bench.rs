@@ -34,6 +34,14 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
+    /// Taking mail by SMTP beside Postfix (Debian's, as root): from other systems, and from users over TLS.
+    ///
+    /// Example: cargo xtask bench smtp --messages 3000 --json
+    Smtp {
+        /// Options of the benchmark; `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
     /// Reading by IMAP beside Dovecot (Debian's dovecot-imapd, as root), with the same mailbox.
     ///
     /// Example: cargo xtask bench imap --messages 10000 --json
@@ -45,7 +53,7 @@ enum What {
 }
 
 impl Bench {
-    /// Both programs with little work, unoptimised: that they run, not how fast.
+    /// The programs with little work, unoptimised: that they run, not how fast.
     pub fn smoke() -> Result {
         let pipeline = build("sigillo-bench", &["--bin", "bench-pipeline"], false)?;
         sh(Command::new(pipeline).args(["--letters", "20", "--json"]).current_dir(root()))?;
@@ -54,7 +62,10 @@ impl Bench {
         let imap = build("sigillo-bench", &["--bin", "bench-imap"], false)?;
         let sigillo = build("sigillo", &["--bin", "sigillo"], false)?;
         let few = ["--alone", "--messages", "100", "--bodies", "50", "--idle", "5", "--runs", "1", "--json"];
-        sh(Command::new(imap).arg("--sigillo").arg(sigillo).args(few).current_dir(root()))
+        sh(Command::new(imap).arg("--sigillo").arg(&sigillo).args(few).current_dir(root()))?;
+        let smtp = build("sigillo-bench", &["--bin", "bench-smtp"], false)?;
+        let few = ["--alone", "--messages", "20", "--sessions", "2", "--json"];
+        sh(Command::new(smtp).arg("--sigillo").arg(sigillo).args(few).current_dir(root()))
     }
 
     /// Runs it.
@@ -62,11 +73,12 @@ impl Bench {
         let (name, options) = match &self.what {
             What::Pipeline { options } => ("bench-pipeline", options),
             What::Smime { options } => ("bench-smime", options),
+            What::Smtp { options } => ("bench-smtp", options),
             What::Imap { options } => ("bench-imap", options),
         };
         let program = build("sigillo-bench", &["--bin", name], true)?;
         let mut program = Command::new(program);
-        if matches!(self.what, What::Imap { .. }) {
+        if matches!(self.what, What::Imap { .. } | What::Smtp { .. }) {
             tools::ensure_peers()?;
             program.arg("--sigillo").arg(build("sigillo", &["--bin", "sigillo"], true)?);
         }

@@ -170,6 +170,7 @@ fn every_command_of_the_readme_is_one_that_the_tests_run() {
         "cargo xtask test",
         "cargo xtask bench pipeline",
         "cargo xtask bench smime",
+        "cargo xtask bench smtp",
         "cargo xtask bench imap",
         "openssl cms -verify",
     ];

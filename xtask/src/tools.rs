@@ -40,7 +40,10 @@ fn is_root() -> bool {
 }
 
 /// What only benchmarks run against.
-const PEERS: [Tool; 1] = [Tool { program: "dovecot", package: "dovecot-imapd" }];
+const PEERS: [Tool; 2] = [
+    Tool { program: "dovecot", package: "dovecot-imapd" },
+    Tool { program: "smtp-source", package: "postfix" },
+];
 
 /// Makes sure that all tools are there.
 pub fn ensure() -> Result {

@@ -1,4 +1,8 @@
-//! What the benchmark programs share: a test authority, figures of time, memory of this process.
+//! What the benchmark programs share: a test authority, figures of time, memory of this process, a running provider,
+//! clients over TLS.
+
+mod provider;
+pub mod tls;
 
 use std::{
     error::Error,
@@ -10,6 +14,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize, SanType,
 };
+
+pub use provider::Provider;
 
 /// Any error: a benchmark that cannot run says why and ends.
 pub type Failure = Box<dyn Error + Send + Sync>;

@@ -1,25 +1,23 @@
 //! A client that only counts: commands out, octets in.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
-    sync::Arc,
-    time::{Duration, Instant},
+    io::{BufRead as _, Read as _, Write as _},
+    time::Instant,
 };
 
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
-use sigillo_bench::Failure;
+use sigillo_bench::{
+    Failure,
+    tls::{Stream, Tls},
+};
 
 use crate::servers::Server;
 
 /// Messages that are sent before their answers are read.
 const PIPELINE: usize = 50;
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A connection that has signed in.
 pub struct Client {
-    stream: BufReader<StreamOwned<ClientConnection, TcpStream>>,
+    stream: Stream,
     tag: usize,
 }
 
@@ -33,20 +31,7 @@ pub struct Answer {
 
 impl Client {
     pub fn connect(server: &dyn Server) -> Result<Self, Failure> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&server.ca()?) {
-            roots.add(certificate?)?;
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let tcp = TcpStream::connect(("127.0.0.1", server.port()))?;
-        tcp.set_nodelay(true)?;
-        tcp.set_read_timeout(Some(PATIENCE))?;
-        let tls = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost")?)?;
-        let stream = BufReader::with_capacity(64 * 1024, StreamOwned::new(tls, tcp));
+        let stream = Tls::new(&server.ca()?)?.connect(server.port())?;
         let mut client = Self { stream, tag: 0 };
         client.line()?;
         let (user, password) = server.credentials();

@@ -2,17 +2,15 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
+    process::{Child, Command},
     thread,
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
-use sigillo_bench::Failure;
+use sigillo_bench::{Failure, Provider};
 
 /// A running server with one account.
 pub trait Server {
@@ -28,34 +26,17 @@ pub trait Server {
 
 /// A provider of ours.
 pub struct Sigillo {
-    child: Child,
+    provider: Provider,
     port: u16,
-    ca: PathBuf,
     user: String,
     password: String,
 }
 
 impl Sigillo {
     pub fn start(binary: &Path, data: &Path) -> Result<Self, Failure> {
-        let mut child = Command::new(binary)
-            .args(["up", "--json", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data)
-            .env("SIGILLO_LOG", "error")
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
-        let ready: Value = serde_json::from_str(&line)?;
-        let text = |pointer: &str| -> Result<String, Failure> {
-            let value = ready.pointer(pointer).and_then(Value::as_str);
-            Ok(value.ok_or_else(|| format!("no {pointer} in {line}"))?.to_owned())
-        };
-        let port = text("/doors/imaps/url")?.rsplit(':').next().unwrap_or_default().parse()?;
-        // The passwords are said once, and kept.
-        let demo: Value = serde_json::from_slice(&fs::read(data.join("demo.json"))?)?;
-        let kept = |name: &str| demo["accounts"][1][name].as_str().map(str::to_owned).ok_or("demo.json");
-        let (user, password) = (kept("address")?, kept("password")?);
-        Ok(Self { child, port, ca: text("/doors/ca")?.into(), user, password })
+        let provider = Provider::start(binary, data)?;
+        let (port, (user, password)) = (provider.port("imaps")?, provider.account(1)?);
+        Ok(Self { provider, port, user, password })
     }
 }
 
@@ -64,21 +45,13 @@ impl Server for Sigillo {
         self.port
     }
     fn ca(&self) -> Result<Vec<u8>, Failure> {
-        Ok(fs::read(&self.ca)?)
+        self.provider.ca()
     }
     fn credentials(&self) -> (&str, &str) {
         (&self.user, &self.password)
     }
     fn memory(&self) -> Result<usize, Failure> {
-        pss(self.child.id())
-    }
-}
-
-impl Drop for Sigillo {
-    fn drop(&mut self) {
-        // Both fail once it has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        pss(self.provider.id())
     }
 }
 
