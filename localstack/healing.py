@@ -87,7 +87,8 @@ def killed(world):
         world.heal(letters)
     working = {function for _, function in kills.made}
     stages = {"ingest", "accept", "seal", "certify", "receive", "deliver", "notarize"}
-    seed.require(working == stages, f"functions that were killed: {working}")
+    # watch too, if it had anything to write meanwhile
+    seed.require(working >= stages, f"{sorted(stages - working)} among the functions that were killed")
     return kills.made
 
 
