@@ -8,8 +8,10 @@ use pec::{Address, Instant};
 
 use crate::doors::{Kind, Place};
 
+mod custody;
 mod provision;
 
+pub use custody::{Backup, Restore};
 pub use provision::{AccountAdd, AccountQuota, DomainAdd, DomainHistory, DomainOne};
 
 /// Certified mail (PEC): a provider in one process, and its tools.
@@ -50,6 +52,10 @@ pub enum Command {
     /// Handle signing keys
     #[command(subcommand)]
     Keys(Keys),
+    /// Copy a provider, also while it runs
+    Backup(Backup),
+    /// Make a provider's folder from a backup, and check all of it
+    Restore(Restore),
 }
 
 /// Which provider a command is about: one in a folder, or one on AWS.

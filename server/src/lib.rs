@@ -1,5 +1,6 @@
 //! The `sigillo` binary as a library: the embedded provider with its HTTPS door, and the command line.
 
+pub mod backup;
 pub mod cli;
 pub mod command;
 pub mod demo;
@@ -60,6 +61,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Audit(Audit::Letter(args)) => command::audit::letter(&args),
         Command::Verify(args) => command::verify::run(&args),
         Command::Keys(Keys::Csr(args)) => command::keys::csr(&args),
+        Command::Backup(args) => command::backup::take(&args),
+        Command::Restore(args) => command::backup::restore(&args),
     };
     match ended {
         Ok(code) => ExitCode::from(code),

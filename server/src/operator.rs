@@ -1,7 +1,7 @@
 //! What an operator does with accounts and domains: one operation, one answer; through the HTTPS door of a running
 //! provider, or in the folder of one that does not run.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use carrier::{Names, Unresolved};
 use pec::{Address, Instant};
@@ -13,6 +13,8 @@ use stages::{
     ports::Ids,
     registry::{Mailbox, MailboxState},
 };
+
+use crate::backup::{Backups, State};
 
 /// How long a domain's MX records are waited for.
 const DNS_WAIT: Duration = Duration::from_secs(20);
@@ -30,6 +32,8 @@ pub struct Office {
     pub hosts: Vec<String>,
     /// The environment that serves new domains.
     pub environment: String,
+    /// Where backups come from; nowhere in the folder of a provider that does not run: they are taken beside this.
+    pub backups: Option<Backups>,
 }
 
 impl Office {
@@ -165,6 +169,15 @@ pub enum Operation {
         /// `yyyy-mm`, UTC.
         month: String,
     },
+    /// A copy of everything is begun.
+    Backup {
+        /// A folder that is empty or not there.
+        to: PathBuf,
+        /// Private keys and passwords too.
+        with_keys: bool,
+    },
+    /// How far it is.
+    BackupState,
     /// Who signed in, and who failed.
     SignIns {
         /// Whose; without one, what happened under names that are no account.
@@ -208,6 +221,8 @@ pub enum Done {
         /// By name.
         domains: Vec<Watched>,
     },
+    /// A backup.
+    Backup(State),
     /// What the owner chose.
     Chosen {
         /// Whether ordinary mail is taken.
@@ -301,10 +316,21 @@ pub async fn perform(office: &Office, operation: Operation, now: Instant) -> Res
                 receipts_in_inbox: mailbox.receipts_in_inbox,
             }
         }
+        Operation::Backup { to, with_keys } => Done::Backup(match &office.backups {
+            Some(backups) => backups.begin(to, now.unix_s(), with_keys),
+            None => no_backups(),
+        }),
+        Operation::BackupState => {
+            Done::Backup(office.backups.as_ref().map_or_else(no_backups, Backups::state))
+        }
         Operation::SignIns { address, month } => {
             Done::SignIns { entries: accounts.audit(address.as_ref(), &month).await? }
         }
     })
+}
+
+fn no_backups() -> State {
+    State::Failed { why: "no provider runs here".to_owned() }
 }
 
 fn account(mailbox: &Mailbox, password: Option<String>) -> Done {

@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{CommandError, failed, now};
 use crate::{
+    backup::Backups,
     cli::{Outgoing, Up},
     demo::Demo,
     directory::{Source, keep_fresh},
@@ -78,6 +79,8 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     // The last, since it tells mail programs of the others.
     let file = DoorsFile::new(&folder, &args.host, doors.opened());
     let office = office(&ground.accounts, args.outgoing.dns, Some(&args.host), &demo)?;
+    let backups = Some(Backups::new(provider.backup_source(), folder.clone()));
+    let office = Office { backups, ..office };
     let domains = tokio::spawn(office.clone().keep_domains());
     let router = http::router(ground, token.clone(), office, Published::new(&demo.provider, &file));
     let https = doors.open(Kind::HTTPS, http::limits(), move |c| http::session(c, router.clone()));
@@ -176,6 +179,7 @@ pub(super) fn office(
         names: Arc::new(Dns::new(dns).map_err(failed)?),
         hosts: host.into_iter().chain([&demo.mail_domain]).cloned().collect(),
         environment: demo.environment()?.id,
+        backups: None,
     })
 }
 

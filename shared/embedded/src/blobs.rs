@@ -14,6 +14,7 @@
 //! loses whatever was not synced, at every single change of the disk. The index itself is on the real disk there,
 //! because SQLite with `synchronous=FULL` keeps it; what is tested is that it never knows more than the segments.
 
+pub(crate) mod backup;
 mod compact;
 mod index;
 mod recent;
@@ -27,7 +28,7 @@ mod writer;
 use std::{
     io,
     path::Path,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, TryLockError, atomic::Ordering},
 };
 
 use async_trait::async_trait;
@@ -133,13 +134,17 @@ impl Segments {
         Ok(Self { writer, index, shared, compacting: Mutex::new(()), sizes })
     }
 
-    /// Gives back the room of removed blobs: empties and removes segments of which less than half is wanted. Takes as
+    /// Gives back the room of removed blobs, unless somebody does, or copies them: empties and removes segments of which less than half is wanted. Takes as
     /// long as it takes to copy what is; to be called on a blocking thread, beside all other work.
     ///
     /// # Errors
     /// [`BlobError::Unavailable`]; what was not done is done the next time.
     pub fn compact(&self) -> Result<Compacted, BlobError> {
-        let _one = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = match self.compacting.try_lock() {
+            Ok(one) => one,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(Compacted::default()),
+        };
         Compaction { shared: &self.shared, writer: &self.writer, index: &self.index }
             .run()
             .map_err(unavailable)
@@ -334,10 +339,8 @@ fn keep_index(shared: &Shared, mut index: Index, errands: &mut Asked<Errand>) {
         if !flush {
             continue;
         }
-        let flushed = shared
-            .flush(&mut index)
-            .map_err(io::Error::other)
-            .and_then(|()| recover::remove_doomed(&shared.disk, |file| shared.file_path(file), &index));
+        let flushed =
+            shared.flush(&mut index).map_err(io::Error::other).and_then(|()| remove_doomed(shared, &index));
         if let Err(error) = &flushed {
             tracing::warn!(error = %error, "the index of the blobs was not written, it is tried again");
         }
@@ -345,6 +348,14 @@ fn keep_index(shared: &Shared, mut index: Index, errands: &mut Asked<Errand>) {
             let copy = flushed.as_ref().copied().map_err(|e| io::Error::new(e.kind(), e.to_string()));
             let _ = answer.send(copy); // who does not wait any more does not need it
         }
+    }
+}
+
+/// Removes the files that nobody wants; later, while somebody copies them.
+fn remove_doomed(shared: &Shared, index: &Index) -> io::Result<()> {
+    match shared.files_stay.try_lock() {
+        Ok(_removing) => recover::remove_doomed(&shared.disk, |file| shared.file_path(file), index),
+        Err(_) => Ok(()),
     }
 }
 

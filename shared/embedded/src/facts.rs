@@ -12,6 +12,7 @@ mod partitions;
 mod places;
 mod read;
 mod schema;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -40,6 +41,8 @@ use crate::{
 use cache::Cache;
 use checkpoint::Checkpoints;
 use partitions::Partitions;
+use snapshot::Holds;
+pub(crate) use snapshot::{Acts, Snapshots};
 use write::Prepared;
 
 /// Commits that share one transaction at most.
@@ -57,6 +60,7 @@ pub struct SqliteFacts {
     writer: Group<Ask>,
     readers: Arc<Readers>,
     cache: Arc<Cache>,
+    snapshots: Snapshots,
 }
 
 /// One thing to write, and where to say whether its conditions held.
@@ -77,14 +81,21 @@ impl SqliteFacts {
     /// [`FactsError::Unavailable`] if SQLite cannot open it, or a later release wrote it.
     pub fn open(path: &Path, counters: Arc<Counters>) -> Result<Self, FactsError> {
         let connection = schema::writer(path)?;
-        let checkpoints = Checkpoints::start(path, Arc::clone(&counters))?;
+        let holds = Holds::default();
+        let checkpoints = Checkpoints::start(path, Arc::clone(&counters), holds.clone())?;
+        let snapshots = Snapshots::new(path, holds);
         let readers = Readers::open(path).map_err(unavailable)?;
         let cache = Arc::new(Cache::default());
         let (kept, partitions) = (Arc::clone(&cache), Partitions::default());
         let mut thread = Writer { db: connection, partitions, cache: kept, counters, checkpoints };
         let writer = Group::start("facts", GROUP_MAX, move |mut asked| thread.serve(&mut asked))
             .map_err(|e| FactsError::Unavailable(e.to_string()))?;
-        Ok(Self { writer, readers: Arc::new(readers), cache })
+        Ok(Self { writer, readers: Arc::new(readers), cache, snapshots })
+    }
+
+    /// Copies of all tables as of one moment, beside their use.
+    pub(crate) fn snapshots(&self) -> Snapshots {
+        self.snapshots.clone()
     }
 
     async fn write(&self, what: What) -> Result<bool, FactsError> {

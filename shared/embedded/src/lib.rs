@@ -11,6 +11,7 @@
 //! below that is taken from SQLite. A stage commits after its puts were answered, so that no row names a blob that is
 //! lost: `tests/forgetful.rs` does both together. `kill -9` loses nothing of the page cache and shows less than these.
 
+pub mod backup;
 pub mod blobs;
 mod counters;
 pub mod directory;
@@ -19,6 +20,7 @@ pub mod facts;
 mod group;
 pub mod provider;
 pub mod queue;
+pub mod restore;
 pub mod signer;
 pub mod workers;
 

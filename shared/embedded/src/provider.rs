@@ -24,18 +24,19 @@ use stages::{
 };
 
 use crate::{
-    Counters, Segments, SqliteFacts,
+    Counters, Segments, SqliteFacts, backup,
     blobs::Sizes,
     directory::{IndexFile, IndexFileError},
     disk::RealDisk,
+    facts::Snapshots,
     queue::MemoryQueue,
     signer::{FileSigner, KeyFiles, KeysError},
     workers::Workers,
 };
 
 const LOCK: &str = "lock";
-const FACTS: &str = "facts.sqlite";
-const BLOBS: &str = "blobs";
+pub(crate) const FACTS: &str = "facts.sqlite";
+pub(crate) const BLOBS: &str = "blobs";
 const INDEX: &str = "index.ldif";
 
 /// What a provider needs besides its folder.
@@ -79,6 +80,7 @@ pub struct Provider {
     queue: Arc<MemoryQueue>,
     index: Arc<IndexFile>,
     blobs: Arc<Segments>,
+    snapshots: Snapshots,
     counters: Arc<Counters>,
     workers: Option<Workers>,
     // Last: the folder is free when everything else is closed.
@@ -102,6 +104,7 @@ impl Provider {
         let blobs = Arc::new(Segments::open(disk, &blobs_dir, Sizes::default(), Arc::clone(&counters))?);
         let queue = Arc::new(MemoryQueue::default());
         let index = Arc::new(IndexFile::open(&dir.join(INDEX))?);
+        let snapshots = facts.snapshots();
         let rim = Rim {
             facts: Arc::new(facts),
             blobs: Arc::clone(&blobs) as Arc<_>,
@@ -116,7 +119,7 @@ impl Provider {
             limits: config.limits,
             bells: stages::mailbox::Bells::default(),
         };
-        Ok(Self { rim, queue, index, blobs, counters, workers: None, _lock: lock })
+        Ok(Self { rim, queue, index, blobs, snapshots, counters, workers: None, _lock: lock })
     }
 
     /// The legal log of one PEC id in a folder, in order; also while a provider runs in it. Makes nothing.
@@ -139,6 +142,12 @@ impl Provider {
     /// measuring wrapper.
     pub const fn rim_mut(&mut self) -> &mut Rim {
         &mut self.rim
+    }
+
+    /// Where backups are taken from while it runs.
+    #[must_use]
+    pub fn backup_source(&self) -> backup::Source {
+        backup::Source::new(self.snapshots.clone(), Arc::clone(&self.blobs))
     }
 
     /// What the storage did so far.
@@ -191,7 +200,7 @@ impl Provider {
     }
 }
 
-fn lock(dir: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
     let folder = |e| OpenError::Folder(dir.to_owned(), e);
     fs::create_dir_all(dir).map_err(folder)?;
     let file =

@@ -332,6 +332,13 @@ pub struct ActRow {
     /// Set by step (c).
     pub issued: Option<IssuedBytes>,
 }
+impl ActRow {
+    /// The id under which the legal log has its entry.
+    #[must_use]
+    pub fn logged_under(&self) -> String {
+        crate::acts::about(self).pec_id
+    }
+}
 impl Body for ActRow {
     const TABLE: Table = Table::Letters;
     fn key(&self) -> RowKey {

@@ -48,6 +48,8 @@ pub(super) struct Shared {
     pub next_file: AtomicU64,
     /// The folder of files that is known to be there, durably.
     pub shard: Mutex<Option<u64>>,
+    /// Held by whoever removes files, and by whoever copies them and wants them to stay.
+    pub files_stay: Mutex<()>,
 }
 
 /// Changes that are durable in the segments and not in the index yet.
@@ -90,6 +92,7 @@ impl Shared {
             recent: Recent::default(),
             next_file: AtomicU64::new(next_file),
             shard: Mutex::default(),
+            files_stay: Mutex::default(),
         })
     }
 

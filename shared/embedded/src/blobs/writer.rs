@@ -37,7 +37,12 @@ pub(super) enum What {
     Move { keys: Vec<String>, was: Entry, body: Bytes },
     /// Say again what a key has, or (if asked) that it is free, before an older record of it goes.
     Restate { key: String, also_gone: bool },
+    /// Do this between two groups, and say where the segments end.
+    Mark(Between),
 }
+
+/// What is done while no change of the blobs is under way.
+pub(super) type Between = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
 /// The body of a put.
 pub(super) enum Body {
@@ -56,6 +61,8 @@ pub(super) enum Became {
     Existing,
     /// There is nothing to copy.
     Missing,
+    /// All that was answered is before this place, nothing that is asked later.
+    Marked(Mark),
 }
 
 /// When a segment is full and when the index is due. Smaller in tests.
@@ -106,8 +113,17 @@ impl Writer {
     /// Serves until nobody can ask any more.
     pub(super) fn serve(mut self, asked: &mut Asked<Ask>) {
         while let Some(group) = asked.next() {
-            let (changes, answers): (Vec<_>, Vec<_>) =
-                group.into_iter().map(|ask| (ask.what, ask.answer)).unzip();
+            let (mut changes, mut answers, mut marks) =
+                (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()), Vec::new());
+            for ask in group {
+                match ask.what {
+                    What::Mark(between) => marks.push((between, ask.answer)),
+                    what => {
+                        changes.push(what);
+                        answers.push(ask.answer);
+                    }
+                }
+            }
             match self.group(changes) {
                 // Who does not wait any more finds the key taken.
                 Ok(became) => {
@@ -122,11 +138,17 @@ impl Writer {
                     answers.into_iter().for_each(|a| drop(a.send(Err(copy()))));
                 }
             }
+            for (between, answer) in marks {
+                drop(answer.send(between().and_then(|()| self.mark()).map(Became::Marked)));
+            }
         }
     }
 
     /// All of a group durably, and visible; or an error, and none of it is visible.
     fn group(&mut self, group: Vec<What>) -> io::Result<Vec<Became>> {
+        if group.is_empty() {
+            return Ok(Vec::new());
+        }
         if !self.shared.has_room() {
             return Err(io::Error::other("the index of the blobs does not come along"));
         }
@@ -156,6 +178,14 @@ impl Writer {
             self.index.ask(super::Errand::Flush(None));
         }
         Ok(became)
+    }
+
+    /// Where the segments end now.
+    fn mark(&mut self) -> io::Result<Mark> {
+        self.mend()?;
+        // Without one that grows, all of the newest is whole.
+        let whole = Mark { segment: self.newest, offset: u64::MAX };
+        Ok(self.active.as_ref().map_or(whole, |a| Mark { segment: a.number, offset: a.end }))
     }
 
     /// Cuts off what a failure left.
@@ -230,6 +260,8 @@ impl<'a> Draft<'a> {
                 None if also_gone => self.say(key, Word::Gone, None),
                 None => Ok(Became::Done),
             },
+            // `serve` keeps them out of groups.
+            What::Mark(_) => Ok(Became::Done),
         }
     }
 

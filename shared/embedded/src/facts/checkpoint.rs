@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use rusqlite::Connection;
 use stages::ports::FactsError;
 
-use super::schema;
+use super::{schema, snapshot::Holds};
 use crate::{
     Counters,
     group::{Asked, Group},
@@ -23,11 +23,13 @@ pub(super) struct Checkpoints(Group<usize>);
 
 impl Checkpoints {
     /// Starts it with a connection of its own.
-    pub(super) fn start(path: &Path, counters: Arc<Counters>) -> Result<Self, FactsError> {
+    pub(super) fn start(path: &Path, counters: Arc<Counters>, holds: Holds) -> Result<Self, FactsError> {
         let connection = schema::writer(path)?;
-        Group::start("checkpoint", usize::MAX, move |mut asked| serve(&connection, &mut asked, &counters))
-            .map(Self)
-            .map_err(|e| FactsError::Unavailable(e.to_string()))
+        Group::start("checkpoint", usize::MAX, move |mut asked| {
+            serve(&connection, &mut asked, &counters, &holds)
+        })
+        .map(Self)
+        .map_err(|e| FactsError::Unavailable(e.to_string()))
     }
 
     /// So many commits were written.
@@ -37,7 +39,7 @@ impl Checkpoints {
     }
 }
 
-fn serve(db: &Connection, asked: &mut Asked<usize>, counters: &Counters) {
+fn serve(db: &Connection, asked: &mut Asked<usize>, counters: &Counters, holds: &Holds) {
     let mut waiting = 0;
     while let Some(commits) = asked.next() {
         waiting += commits.into_iter().sum::<usize>();
@@ -45,16 +47,17 @@ fn serve(db: &Connection, asked: &mut Asked<usize>, counters: &Counters) {
             continue;
         }
         waiting = 0;
-        if let Err(error) = checkpoint(db, counters) {
+        if let Err(error) = checkpoint(db, counters, holds) {
             tracing::warn!(error = %error, "no checkpoint this time, the log of the table grows");
         }
     }
 }
 
-fn checkpoint(db: &Connection, counters: &Counters) -> rusqlite::Result<()> {
+fn checkpoint(db: &Connection, counters: &Counters, holds: &Holds) -> rusqlite::Result<()> {
     let (log, copied) = run(db, "PASSIVE")?;
     counters.checkpoint(u64::try_from(copied).unwrap_or(0));
-    if log > LOG_PAGES_MAX {
+    // Who reads an old state for minutes would make the writer wait in vain: the log grows until then.
+    if log > LOG_PAGES_MAX && !holds.any() {
         // Nearly all of it was copied just now; readers of the old log are waited for.
         run(db, "RESTART")?;
     }
