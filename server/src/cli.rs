@@ -9,9 +9,11 @@ use pec::{Address, Instant};
 use crate::doors::{Kind, Place};
 
 mod custody;
+mod levels;
 mod provision;
 
 pub use custody::{Backup, Restore};
+pub use levels::Sla;
 pub use provision::{AccountAdd, AccountQuota, DomainAdd, DomainHistory, DomainOne};
 
 /// Certified mail (PEC): a provider in one process, and its tools.
@@ -52,6 +54,8 @@ pub enum Command {
     /// Handle signing keys
     #[command(subcommand)]
     Keys(Keys),
+    /// Availability and acceptance times of a four-month period, from the legal log
+    Sla(Sla),
     /// Copy a provider, also while it runs
     Backup(Backup),
     /// Make a provider's folder from a backup, and check all of it

@@ -13,6 +13,7 @@ pub mod mailbox;
 mod operate;
 pub mod reach;
 pub mod send;
+pub mod sla;
 pub mod up;
 pub mod verify;
 

@@ -61,6 +61,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Audit(Audit::Letter(args)) => command::audit::letter(&args),
         Command::Verify(args) => command::verify::run(&args),
         Command::Keys(Keys::Csr(args)) => command::keys::csr(&args),
+        Command::Sla(args) => command::sla::run(&args),
         Command::Backup(args) => command::backup::take(&args),
         Command::Restore(args) => command::backup::restore(&args),
     };

@@ -132,6 +132,15 @@ fn a_backup_of_a_running_provider_is_restored_and_goes_on() {
         let log = provider.json(&["audit", "letter", message["pec_id"].as_str().unwrap()]);
         assert!(log.as_array().unwrap().len() >= 8, "{log}");
     }
+    // Acceptance times from a log as it is: submission is when it was, and the outage of the copy is not hidden.
+    let levels = provider.sigillo(&["sla", "--json", "--period", &this_period()]);
+    let levels: Value = serde_json::from_slice(&levels.stdout).unwrap();
+    assert_eq!(
+        (&levels["accepted"], &levels["receipt"]["count"]),
+        (&letters.into(), &letters.into()),
+        "{levels}"
+    );
+    assert!(levels["delivery"]["count"].as_u64().unwrap() >= letters as u64, "{levels}");
     // 5. Letters of its own, and a backup of the one that stopped, audited once more.
     let letter = provider.file("letter.eml", "Subject: dopo\n\nDopo.\n");
     let sent = provider.json(&["send", "--from", &sender, "--to", &recipient, &letter]);
@@ -158,6 +167,14 @@ fn a_backup_of_a_running_provider_is_restored_and_goes_on() {
         fs::copy(data.join("pki").join(key), third.join("pki").join(key)).unwrap();
     }
     Provider::start(&third).stop();
+}
+
+/// The four-month period of today.
+fn this_period() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let day = pec::Instant::from_unix_s(i64::try_from(now).unwrap()).legal().day;
+    let (month, year) = (day[3..5].parse::<u32>().unwrap(), &day[6..]);
+    format!("{year}-{}", month.div_ceil(4))
 }
 
 fn files(dir: &Path) -> Vec<std::path::PathBuf> {

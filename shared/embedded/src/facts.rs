@@ -196,6 +196,19 @@ pub fn read_log(path: &Path, pec_id: &str) -> Result<Vec<LogEntry>, FactsError> 
     read::log(&schema::reader(path).map_err(unavailable)?, pec_id, usize::MAX)
 }
 
+/// Entries between two instants that tell of decisions, answers and deliveries, in the order of commit.
+///
+/// # Errors
+/// [`FactsError`]
+pub fn read_log_between(
+    path: &Path,
+    from: Instant,
+    to: Instant,
+    take: impl FnMut(LogEntry),
+) -> Result<(), FactsError> {
+    read::log_between(&schema::reader(path).map_err(unavailable)?, from, to, take)
+}
+
 /// The writing thread's own.
 struct Writer {
     db: Connection,

@@ -16,6 +16,7 @@ use std::{
 };
 
 use machine::{NoCarrier, RandomIds, SystemClock};
+use pec::Instant;
 use smime::{Anchors, Verifier};
 use stages::{
     Rim, StageError,
@@ -130,6 +131,22 @@ impl Provider {
         let path = dir.join(FACTS);
         fs::metadata(&path).map_err(|e| OpenError::Folder(dir.to_owned(), e))?;
         Ok(crate::facts::read_log(&path, pec_id)?)
+    }
+
+    /// Entries of the legal log with an instant from one to before another, in order, that tell when letters were
+    /// decided, answered and delivered; also while a provider runs in the folder. Makes nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`] if there is no provider in the folder.
+    pub fn read_log_between(
+        dir: &Path,
+        from: Instant,
+        to: Instant,
+        take: impl FnMut(LogEntry),
+    ) -> Result<(), OpenError> {
+        let path = dir.join(FACTS);
+        fs::metadata(&path).map_err(|e| OpenError::Folder(dir.to_owned(), e))?;
+        Ok(crate::facts::read_log_between(&path, from, to, take)?)
     }
 
     /// All ports.

@@ -18,6 +18,7 @@ pub mod ids;
 pub mod issue;
 pub mod jobs;
 mod lay;
+pub mod levels;
 pub mod log;
 pub mod mailbox;
 mod origin;

@@ -100,6 +100,25 @@ pub(super) fn log(db: &Connection, pec_id: &str, limit: usize) -> Result<Vec<Log
     Ok(entries)
 }
 
+/// Events of the service levels. The log has no index by time: all of it is passed, and parsed where it counts.
+pub(super) fn log_between(
+    db: &Connection,
+    from: Instant,
+    to: Instant,
+    mut take: impl FnMut(LogEntry),
+) -> Result<(), FactsError> {
+    const EVENTS: &str = "SELECT body FROM log WHERE at >= ?1 AND at < ?2 AND (sk GLOB 'origin#accepted#*'
+        OR sk GLOB 'origin#refused#*' OR sk GLOB 'origin#filed#*' OR sk GLOB 'destination#delivered#*')
+        ORDER BY seq";
+    let mut statement = db.prepare(EVENTS).map_err(unavailable)?;
+    let mut found = statement.query(params![from.unix_s(), to.unix_s()]).map_err(unavailable)?;
+    while let Some(r) = found.next().map_err(unavailable)? {
+        let body = r.get_ref(0).map_err(unavailable)?.as_str().map_err(damaged)?;
+        take(serde_json::from_str(body).map_err(damaged)?);
+    }
+    Ok(())
+}
+
 fn rows(db: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Vec<StoredRow>, FactsError> {
     let mut statement = db.prepare_cached(sql).map_err(unavailable)?;
     let mut found = statement.query(params).map_err(unavailable)?;
