@@ -28,6 +28,7 @@ macro_rules! every_scenario {
             refused,
             infected,
             no_delivery,
+            a_mailbox_that_fills_up,
             infected_inside,
             to_another_provider,
             failure_at_another_provider,
@@ -53,7 +54,7 @@ macro_rules! every_scenario {
 macro_rules! all {
     ($($scenario:ident),* $(,)?) => {
         /// Every scenario, by name.
-        pub const ALL: [(&str, Scenario); 23] = [$((stringify!($scenario), $scenario)),*];
+        pub const ALL: [(&str, Scenario); 24] = [$((stringify!($scenario), $scenario)),*];
     };
 }
 
@@ -104,6 +105,12 @@ fn infected_letter(to: &Address) -> Submission {
 pub fn no_delivery() -> World {
     let to = ["ignoto", "sospesa", "piena"].map(|local| ALFA.user(local));
     World::of(&ALFA).with(0, submit(letter(&ALFA, &to, &[])))
+}
+
+/// A letter that crosses a line of the quota: the holder is told in the same commit.
+#[must_use]
+pub fn a_mailbox_that_fills_up() -> World {
+    World::of(&ALFA).with(0, submit(letter(&ALFA, &[ALFA.user("stretta")], &[])))
 }
 
 /// A virus that only the incoming point finds: M7, M9 to ourselves, M10.

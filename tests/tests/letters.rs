@@ -11,8 +11,9 @@ use sigillo_tests::{
 };
 use stages::{
     BlobKey, Job, Rim,
-    ids::Door,
+    ids::{Door, MailboxId},
     log::Event,
+    mailbox::{self as boxes, INBOX, UidSet, View},
     ports::{Carrier, Destination, Errand, Place, Relayed},
     rows::Outcome,
 };
@@ -615,4 +616,52 @@ fn a_destination_without_a_place_is_tried_again_soon() {
     assert!(due() > now.plus_s(600));
     exec::run(stages::run(&full, &dispatch)).expect("no waiting").expect("too early");
     assert_eq!(due(), now.plus_s(60));
+}
+
+/// Spec 12: the holder of a mailbox is told that it fills up.
+#[test]
+fn a_mailbox_that_fills_up_tells_its_holder_once() {
+    let (_, evidence) = finished(scenarios::a_mailbox_that_fills_up());
+    let inbox = &evidence.mailboxes[&("m-stretta".to_owned(), "INBOX".to_owned())];
+    let shown: Vec<_> = inbox.iter().map(|(_, m)| (m.kind.as_deref(), m.subject.as_str())).collect();
+    let (envelope, told) =
+        ("POSTA CERTIFICATA: Prova perché sì", "Avviso: spazio della casella in esaurimento");
+    assert_eq!(
+        shown,
+        [(Some("transport-envelope"), envelope), (None, format!("{told} (80%)").as_str())],
+        "over quota or not"
+    );
+    let warning = &evidence.blobs[&stages::BlobKey::listed(inbox[1].1.blob.clone())];
+    let text = String::from_utf8(warning.to_vec()).unwrap();
+    assert!(
+        text.contains("\r\nTo: stretta@pec.alfa.example\r\n") && !text.contains("multipart/signed"),
+        "{text}"
+    );
+    // It is no letter: the legal log does not speak of it.
+    assert_eq!(outcomes(&evidence), [Outcome::Delivered]);
+    assert!(evidence.log.iter().all(|e| !e.recipients.iter().any(|r| r.starts_with("postmaster"))));
+}
+
+/// The same mailbox, emptied in between: what it reached before does not count any more.
+#[test]
+fn a_mailbox_that_was_emptied_tells_its_holder_again() {
+    let world = World::of(&ALFA);
+    let fills = || {
+        world.submit(letter(&ALFA, &[ALFA.user("stretta")], &[])).unwrap();
+        world.run_until_idle();
+        let evidence = world.evidence();
+        let inbox = &evidence.mailboxes[&("m-stretta".to_owned(), "INBOX".to_owned())];
+        inbox.iter().filter(|(_, m)| m.kind.is_none()).map(|(uid, _)| *uid).collect::<Vec<_>>()
+    };
+    assert_eq!(fills(), [2]);
+    assert_eq!(fills(), [2], "the second letter did not fit");
+    let rim = world.rim();
+    exec::run(async {
+        let mailbox = MailboxId("m-stretta".to_owned());
+        let mut view = View::open(&rim, &mailbox, INBOX).await.unwrap();
+        boxes::remove(&rim, &mut view, &UidSet::range(1, 10)).await.unwrap();
+    })
+    .unwrap();
+    world.run_until_idle();
+    assert_eq!(fills(), [4]);
 }

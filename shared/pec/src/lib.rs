@@ -13,6 +13,7 @@ pub mod deadline;
 pub mod document;
 pub mod index;
 pub mod original;
+pub mod quota;
 pub mod read;
 pub mod reception;
 pub mod text;

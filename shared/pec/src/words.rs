@@ -193,6 +193,18 @@ impl DeliveryError {
     }
 }
 
+/// Subject of the warning about a mailbox that fills up (spec 12).
+pub(crate) const QUOTA_SUBJECT: &str = "Avviso: spazio della casella in esaurimento ({percent}%)";
+
+/// Its text.
+pub(crate) const QUOTA_TEXT: &str = "Gentile titolare,\r\n\r\n\
+    la casella {to} ha raggiunto la soglia di avviso ({percent}%): sono occupati {used} su {quota}.\r\n\r\n\
+    Quando lo spazio è esaurito i messaggi di posta certificata che le sono inviati non vengono consegnati, e \
+    il mittente riceve un avviso di mancata consegna (casella piena); le ricevute e gli avvisi continuano ad \
+    arrivare. Per liberare spazio può eliminare i messaggi che non servono più, dopo averne conservato una copia, \
+    oppure chiedere al gestore una casella più grande.\r\n\r\n\
+    Questo messaggio ordinario è generato automaticamente da {provider}: non è posta certificata.\r\n";
+
 /// How people are told why something was not delivered: Italian and English.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reason {

@@ -14,15 +14,17 @@ use crate::{
     ports::{Commit, RowKey},
     registry::Mailbox,
     rim::{Body, Draft, Found},
-    rows::{DestinationHead, Filed, FilingRow, OriginRecipient},
+    rows::{DestinationHead, Filed, FilingRow, OriginRecipient, Summary},
 };
 
 mod letter;
+mod quota;
 
 /// How often a batch is tried anew when another commit was faster.
 const RACES_MAX: usize = 5;
 
-/// How many items of a commit one filing takes at most: its row, message, dedupe row, act, recipient, two entries.
+/// How many items of a commit one filing takes at most: its row, message, dedupe row, act, recipient, two entries, a
+/// warning.
 const FILING_ITEMS_MAX: usize = 8;
 
 /// Filings that are read at a time; receipts of so many fit into one commit.
@@ -152,10 +154,12 @@ impl Desk {
     /// A receipt, notice or anomaly envelope: filed over quota too (design §4 "Filing").
     async fn other(&mut self, rim: &Rim, row: &FilingRow) -> Result<Filed, StageError> {
         let folder = self.folder_of(rim, row).await?;
+        let (settings, before_bytes) = self.as_it_is(rim, row.address.as_ref()).await?;
         let filed = self.put(rim, row, folder).await?;
         if filed == Filed::Before {
             return Ok(filed);
         }
+        self.warn(rim, settings.as_ref(), before_bytes, &row.name).await?;
         let disc = format!("{}#{}", row.name, self.mailbox.mailbox());
         let entry = LogEntry::new(row.about.clone(), side(row), Event::Filed, disc, self.at)
             .message(&row.summary.message_id)
@@ -199,7 +203,17 @@ impl Desk {
         if !is_home {
             rim.blobs.copy_if_absent(&row.source, &blob).await?;
         }
-        let size_bytes = row.summary.size_bytes;
+        let arrived = self.arrive(blob, row.summary.clone(), place)?;
+        if let Some(filed) = &filed {
+            self.draft().insert(filed, None)?;
+        }
+        Ok(arrived)
+    }
+
+    /// The row of a message whose octets are there.
+    fn arrive(&mut self, blob: BlobKey, summary: Summary, place: Place) -> Result<Filed, StageError> {
+        let mailbox = self.mailbox.mailbox().clone();
+        let size_bytes = summary.size_bytes;
         let head = self.mailbox.head_mut();
         head.count += 1;
         head.bytes = head.bytes.saturating_add(size_bytes);
@@ -216,16 +230,13 @@ impl Desk {
             folder: folder.clone(),
             uid,
             blob,
-            summary: row.summary.clone(),
+            summary,
             filed_flags: Flags::NONE,
             filed_modseq: modseq,
             received_at: self.at,
             structure: None,
         };
         self.draft().insert(&message, None)?;
-        if let Some(filed) = &filed {
-            self.draft().insert(filed, None)?;
-        }
         Ok(Filed::In { folder, uid })
     }
 

@@ -42,6 +42,9 @@ pub const BETA: Provider = Provider {
     domain: "pec.beta.example",
 };
 
+/// Of the mailbox `stretta`: an envelope around a letter of these tests fills more than 80 % of it, and two are too much.
+const ONE_LETTER_BYTES: u64 = 7_900;
+
 impl Provider {
     /// `posta-certificata@dom`
     #[must_use]
@@ -92,7 +95,8 @@ impl Provider {
     }
 
     /// Four mailboxes: `mittente`, `destinatario`, `copia`, and `aperta`, which takes ordinary mail. A fifth,
-    /// `sospesa`, is disabled; a sixth, `piena`, has a quota of nothing. `alias` leads to `destinatario` too.
+    /// `sospesa`, is disabled; a sixth, `piena`, has a quota of nothing; a seventh,
+    /// `stretta`, has room for one letter. `alias` leads to `destinatario` too.
     #[must_use]
     pub fn mailboxes(&self) -> Vec<Mailbox> {
         let mailbox = |local: &str| Mailbox {
@@ -112,6 +116,7 @@ impl Provider {
             Mailbox { takes_ordinary: true, ..mailbox("aperta") },
             Mailbox { state: MailboxState::Disabled, ..mailbox("sospesa") },
             Mailbox { quota_bytes: 0, ..mailbox("piena") },
+            Mailbox { quota_bytes: ONE_LETTER_BYTES, ..mailbox("stretta") },
         ]
     }
 

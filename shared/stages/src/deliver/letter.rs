@@ -42,7 +42,11 @@ impl Desk {
         let settings = self.settings(rim, &certifies.recipient).await?;
         let (filed, outcome, matter) = match self.failure(row, settings.as_ref()) {
             None => {
+                let before_bytes = self.mailbox.head().bytes;
                 let filed = self.put(rim, row, Place::Inbox).await?;
+                if filed != Filed::Before {
+                    self.warn(rim, settings.as_ref(), before_bytes, &row.name).await?;
+                }
                 let matter = Matter::Delivery {
                     recipient: certifies.recipient.clone(),
                     form_asked: head.form,

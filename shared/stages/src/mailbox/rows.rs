@@ -43,6 +43,14 @@ pub struct MailboxHead {
     pub inbox: FolderState,
     /// Where receipts go.
     pub receipts: FolderState,
+    /// How full it was, in percent of its quota, when its holder was told last; 0: not told since it was below.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub warned_percent: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+const fn is_zero(percent: &u8) -> bool {
+    *percent == 0
 }
 
 /// What changes in a folder whenever something happens in it.
@@ -149,6 +157,7 @@ impl MailboxHead {
             count: 0,
             inbox: folder(INBOX),
             receipts: folder(RECEIPTS),
+            warned_percent: 0,
         }
     }
 
