@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use machine::ClamdAddress;
 use pec::{Address, Instant};
+use stages::rates::Limits;
 
 use crate::doors::{Kind, Place};
 
@@ -176,6 +177,12 @@ pub struct Up {
     /// Where another door is to be, or off; may be repeated. The others are at free ports beside HTTPS
     #[arg(long, value_name = "NAME=ADDR:PORT|off", value_parser = parse_door)]
     pub door: Vec<(Kind, Place)>,
+    /// Recipients that an account may write to in an hour
+    #[arg(long, value_name = "N", default_value_t = Limits::default().account, value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate_account: u64,
+    /// Recipients that all accounts of an organisation may write to in an hour
+    #[arg(long, value_name = "N", default_value_t = Limits::default().organisation, value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate_organisation: u64,
     /// To other systems
     #[command(flatten)]
     pub outgoing: Outgoing,

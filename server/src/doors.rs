@@ -11,7 +11,7 @@ pub mod smtp;
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use net::{BindError, Connection, Limits, Listener, Security, Stop, Stopper, Tls, TlsError};
-use stages::{Rim, accounts::Accounts};
+use stages::{Rim, accounts::Accounts, rates::Rates};
 use tokio::{signal::unix::Signal, task::JoinSet};
 
 /// How often the files of the TLS certificate are looked at.
@@ -79,6 +79,8 @@ pub struct Ground {
     pub rim: Rim,
     /// Who signs in.
     pub accounts: Arc<Accounts>,
+    /// How much they may send.
+    pub rates: Arc<Rates>,
     /// The certificate of all doors.
     pub tls: Tls,
     /// The name of this provider in greetings, and after `by` in `Received:`.

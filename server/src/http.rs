@@ -15,7 +15,7 @@ use axum::{
     Router,
     routing::{get, post},
 };
-use stages::{Rim, accounts::Accounts};
+use stages::{Rim, accounts::Accounts, rates::Rates};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -39,6 +39,7 @@ const INFLIGHT_KIB: usize = 256 * 1024;
 struct Door {
     rim: Rim,
     accounts: Arc<Accounts>,
+    rates: Arc<Rates>,
     operator: Token,
     office: Office,
     published: Published,
@@ -50,9 +51,9 @@ struct Door {
 
 /// The routes of the door.
 pub fn router(ground: Ground, operator: Token, office: Office, published: Published) -> Router {
-    let Ground { rim, accounts, name, .. } = ground;
+    let Ground { rim, accounts, rates, name, .. } = ground;
     let inflight = Semaphore::new(INFLIGHT_KIB);
-    let door = Door { rim, accounts, operator, office, published, name, inflight };
+    let door = Door { rim, accounts, rates, operator, office, published, name, inflight };
     Router::new()
         .route("/v1/letters", post(letters::submit))
         .route("/v1/letters/{id}", get(letters::progress))

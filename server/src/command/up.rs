@@ -2,14 +2,18 @@
 
 mod announce;
 
-use std::{fs, io, net::SocketAddr, sync::Arc};
+use std::{fs, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use carrier::{Dns, SmtpCarrier};
 use embedded::{Config, signer::KeyFiles};
 use machine::{Argon2Passwords, BuiltinScanner, Clamd, ClamdAddress};
 use net::Tls;
 use smime::{Anchors, Certificate};
-use stages::{accounts::Accounts, ports::Scanner};
+use stages::{
+    accounts::Accounts,
+    ports::Scanner,
+    rates::{Limits, Rates, SAVE_EVERY_S},
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -71,8 +75,11 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
 
     // 3. The doors: they listen, then they are announced.
     let tls = Tls::from_files(&folder.pki("tls.pem"), &folder.pki("tls.key")).map_err(failed)?;
-    let ground =
-        Ground { rim: provider.rim().clone(), accounts, tls: tls.clone(), name: demo.mail_domain.clone() };
+    let limits = Limits { account: args.rate_account, organisation: args.rate_organisation };
+    let rates = Arc::new(Rates::new(provider.rim().clone(), limits));
+    let saving = tokio::spawn(keep_rates(Arc::clone(&rates)));
+    let (rim, name) = (provider.rim().clone(), demo.mail_domain.clone());
+    let ground = Ground { rim, accounts, rates: Arc::clone(&rates), tls: tls.clone(), name };
     let mut doors = Doors::new(tls, Places::new(args.listen, &args.door));
     let token = Token::draw(provider.rim().ids.as_ref());
     open(&mut doors, &ground, &folder, args).await?;
@@ -110,6 +117,8 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
             task.abort();
         }
         doors.drain().await;
+        saving.abort();
+        save(&rates).await;
         provider.stop().await;
     };
     // Told twice, it ends at once: what is under way is owed, and done after the next start.
@@ -119,6 +128,21 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
         _ = terminate.recv() => {}
     }
     Ok(())
+}
+
+/// Writes down what was sent, for as long as it is polled.
+async fn keep_rates(rates: Arc<Rates>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(SAVE_EVERY_S));
+    loop {
+        ticks.tick().await;
+        save(&rates).await;
+    }
+}
+
+async fn save(rates: &Rates) {
+    if let Err(error) = rates.save().await {
+        tracing::warn!(error = %super::chain(&error), "what accounts have sent is written down the next time");
+    }
 }
 
 /// Every mail door of the provider. Another one: its session and its limits beside these.

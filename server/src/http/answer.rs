@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
-use stages::{StageError, accounts::ManageError, domains::DomainError};
+use stages::{StageError, accounts::ManageError, domains::DomainError, rates::RateError};
 
 /// Why a request is not done.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub(super) enum Refused {
     /// Too many wrong passwords.
     #[error("too many wrong passwords: try again in {0} s")]
     TooManyFailures(u64),
+    /// The account or its organisation sends too much.
+    #[error("{0}")]
+    TooMuchSent(RateError),
     /// F7 (spec 4.1)
     #[error("the sender is not an address of this account")]
     ForeignSender,
@@ -61,6 +64,7 @@ impl Refused {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::TooManyFailures(_) => (StatusCode::TOO_MANY_REQUESTS, "too-many-failures"),
+            Self::TooMuchSent(_) => (StatusCode::TOO_MANY_REQUESTS, "too-much-sent"),
             Self::ForeignSender => (StatusCode::FORBIDDEN, "foreign-sender"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
@@ -92,7 +96,7 @@ impl IntoResponse for Refused {
                 let challenge = HeaderValue::from_static("Basic realm=\"sigillo\", charset=\"UTF-8\"");
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
-            Self::TooManyFailures(seconds) => {
+            Self::TooManyFailures(seconds) | Self::TooMuchSent(RateError::Over { retry_s: seconds, .. }) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
             Self::Failed(_) => {

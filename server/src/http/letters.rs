@@ -11,7 +11,10 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use pec::{Address, Transaction};
-use stages::door::{self, Channel, DoorError, Submission};
+use stages::{
+    door::{self, Channel, DoorError, Submission},
+    rates::RateError,
+};
 use tokio::{sync::SemaphorePermit, time::timeout};
 
 use super::{
@@ -42,6 +45,7 @@ pub(super) async fn submit(
         return Err(Refused::ForeignSender);
     }
     let idempotency_key = idempotency_key(&parts.headers)?;
+    door.rates.admit(&mailbox.id, &mailbox.organisation, transaction.forward_paths.len()).await?;
 
     // 2. The body, within bounds of size, time, and memory of all requests.
     let limit = door.rim.limits.technical_bytes_max;
@@ -73,6 +77,15 @@ pub(super) async fn progress(
     Path(id): Path<String>,
 ) -> Result<Json<Progress>, Refused> {
     view::progress(&door.rim, &mailbox, &id).await?.map(Json).ok_or(Refused::NotFound)
+}
+
+impl From<RateError> for Refused {
+    fn from(error: RateError) -> Self {
+        match error {
+            RateError::Stage(error) => Self::Failed(error),
+            over => Self::TooMuchSent(over),
+        }
+    }
 }
 
 impl From<DoorError> for Refused {

@@ -23,6 +23,7 @@ pub mod log;
 pub mod mailbox;
 mod origin;
 pub mod ports;
+pub mod rates;
 pub mod receive;
 pub mod registry;
 pub mod rim;

@@ -28,6 +28,8 @@ impl Provider {
         let mut child = Command::new(binary)
             .args(["up", "--json", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
+            // As many as the machine takes.
+            .args(["--rate-account", "1000000000", "--rate-organisation", "1000000000"])
             .env("SIGILLO_LOG", "error")
             .stdout(Stdio::piped())
             .spawn()?;

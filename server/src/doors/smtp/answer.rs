@@ -1,7 +1,7 @@
 //! What the provider answers: every code that is not the protocol's own stands here.
 
 use ::smtp::server::Reply;
-use stages::{StageError, accounts::SignInRefused, door::DoorError, receive::Classified};
+use stages::{StageError, accounts::SignInRefused, door::DoorError, rates::RateError, receive::Classified};
 
 pub(super) fn sender_ok() -> Reply {
     Reply::new(250, "2.1.0", "OK")
@@ -65,6 +65,14 @@ pub(super) fn door(error: &DoorError) -> Reply {
             Reply::new(552, "5.3.4", "the message is too large, or has too many recipients")
         }
         DoorError::Stage(error) => failed(error),
+    }
+}
+
+/// The account or its organisation sends too much: the program tries again later (RFC 3463 §3.8).
+pub(super) fn over(error: &RateError) -> Reply {
+    match error {
+        RateError::Stage(error) => failed(error),
+        over => Reply::new(450, "4.7.1", over.to_string()),
     }
 }
 

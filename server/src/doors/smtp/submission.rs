@@ -73,10 +73,15 @@ impl Provider for Submission {
             Ok(None) => return answer::not_owner(),
             Err(error) => return answer::failed(&error),
         };
-        // 2. Into the spool. Power fails before it returns: nobody was promised anything.
+        // 2. Whether there is room for it in the hour.
+        let (account, recipients) = (&account.mailbox, transaction.forward_paths.len());
+        if let Err(error) = self.ground.rates.admit(&account.id, &account.organisation, recipients).await {
+            return answer::over(&error);
+        }
+        // 3. Into the spool. Power fails before it returns: nobody was promised anything.
         let address = |path: &String| Address::parse(path).ok();
         let submission = door::Submission {
-            account: account.mailbox.id.clone(),
+            account: account.id.clone(),
             transaction: pec::Transaction::new(
                 transaction.reverse_path.as_ref().and_then(address),
                 transaction.forward_paths.iter().filter_map(address),
