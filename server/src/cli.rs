@@ -9,10 +9,12 @@ use stages::rates::Limits;
 
 use crate::doors::{Kind, Place};
 
+mod clock;
 mod custody;
 mod levels;
 mod provision;
 
+pub use clock::Clock;
 pub use custody::{Backup, Restore};
 pub use levels::Sla;
 pub use provision::{AccountAdd, AccountQuota, DomainAdd, DomainHistory, DomainOne};
@@ -57,6 +59,8 @@ pub enum Command {
     Keys(Keys),
     /// Availability and acceptance times of a four-month period, from the legal log
     Sla(Sla),
+    /// How far the clock is off
+    Clock(Clock),
     /// Copy a provider, also while it runs
     Backup(Backup),
     /// Make a provider's folder from a backup, and check all of it
@@ -177,6 +181,9 @@ pub struct Up {
     /// Where another door is to be, or off; may be repeated. The others are at free ports beside HTTPS
     #[arg(long, value_name = "NAME=ADDR:PORT|off", value_parser = parse_door)]
     pub door: Vec<(Kind, Place)>,
+    /// A time server (NTP) that the clock is compared with; may be repeated, three are better than one
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub time_server: Vec<String>,
     /// Recipients that an account may write to in an hour
     #[arg(long, value_name = "N", default_value_t = Limits::default().account, value_parser = clap::value_parser!(u64).range(1..))]
     pub rate_account: u64,

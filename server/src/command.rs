@@ -4,6 +4,7 @@ pub mod account;
 pub mod audit;
 pub mod backup;
 pub mod client;
+pub mod clock;
 pub mod deployment;
 pub mod domain;
 pub mod index;

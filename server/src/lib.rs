@@ -12,6 +12,7 @@ pub mod letter;
 pub mod operator;
 pub mod settings;
 pub mod text;
+pub mod timekeeper;
 pub mod tls;
 pub mod verify;
 pub mod view;
@@ -61,6 +62,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Audit(Audit::Letter(args)) => command::audit::letter(&args),
         Command::Verify(args) => command::verify::run(&args),
         Command::Keys(Keys::Csr(args)) => command::keys::csr(&args),
+        Command::Clock(args) => command::clock::run(&args),
         Command::Sla(args) => command::sla::run(&args),
         Command::Backup(args) => command::backup::take(&args),
         Command::Restore(args) => command::backup::restore(&args),

@@ -12,6 +12,7 @@ use stages::{
     domains::{self, Answer, DomainError, Look, NewDomain, Watched},
     ports::Ids,
     registry::{Mailbox, MailboxState},
+    timekeeping::{self, ClockRow},
 };
 
 use crate::backup::{Backups, State};
@@ -178,6 +179,11 @@ pub enum Operation {
     },
     /// How far it is.
     BackupState,
+    /// What is known of the clock.
+    Clock {
+        /// `yyyy-mm`, UTC.
+        month: String,
+    },
     /// Who signed in, and who failed.
     SignIns {
         /// Whose; without one, what happened under names that are no account.
@@ -220,6 +226,13 @@ pub enum Done {
     Domains {
         /// By name.
         domains: Vec<Watched>,
+    },
+    /// The clock.
+    Clock {
+        /// What was measured last.
+        last: Option<ClockRow>,
+        /// When it was off and right again.
+        history: Vec<AuditEntry>,
     },
     /// A backup.
     Backup(State),
@@ -323,6 +336,10 @@ pub async fn perform(office: &Office, operation: Operation, now: Instant) -> Res
         Operation::BackupState => {
             Done::Backup(office.backups.as_ref().map_or_else(no_backups, Backups::state))
         }
+        Operation::Clock { month } => Done::Clock {
+            last: timekeeping::last(office.rim()).await?,
+            history: timekeeping::history(office.rim(), &month).await?,
+        },
         Operation::SignIns { address, month } => {
             Done::SignIns { entries: accounts.audit(address.as_ref(), &month).await? }
         }

@@ -33,6 +33,7 @@ use crate::{
     http,
     operator::{Office, Token},
     settings::Published,
+    timekeeper,
 };
 
 /// Level and filter of the log.
@@ -78,6 +79,7 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     let limits = Limits { account: args.rate_account, organisation: args.rate_organisation };
     let rates = Arc::new(Rates::new(provider.rim().clone(), limits));
     let saving = tokio::spawn(keep_rates(Arc::clone(&rates)));
+    let clock = tokio::spawn(timekeeper::watch(provider.rim().clone(), args.time_server.clone()));
     let (rim, name) = (provider.rim().clone(), demo.mail_domain.clone());
     let ground = Ground { rim, accounts, rates: Arc::clone(&rates), tls: tls.clone(), name };
     let mut doors = Doors::new(tls, Places::new(args.listen, &args.door));
@@ -113,6 +115,7 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     }
     let drained = async {
         domains.abort();
+        clock.abort();
         if let Some(task) = directory {
             task.abort();
         }

@@ -9,6 +9,7 @@ mod ids;
 mod keyring;
 mod passwords;
 pub mod scanner;
+pub mod sntp;
 
 pub use carrier::NoCarrier;
 pub use clamd::{Clamd, ClamdAddress};

@@ -31,6 +31,7 @@ pub mod rows;
 mod scan;
 pub mod seal;
 pub mod spread;
+pub mod timekeeping;
 pub mod watch;
 
 pub use error::StageError;

@@ -52,6 +52,10 @@ pub enum AuditEvent {
     DomainChanged,
     /// A domain was removed.
     DomainRemoved,
+    /// The clock is more than a second off.
+    ClockOff,
+    /// It is right again.
+    ClockRight,
 }
 
 impl AuditEvent {
@@ -74,6 +78,8 @@ impl AuditEvent {
             Self::DomainActivated => "domain-activated",
             Self::DomainChanged => "domain-changed",
             Self::DomainRemoved => "domain-removed",
+            Self::ClockOff => "clock-off",
+            Self::ClockRight => "clock-right",
         }
     }
 }
@@ -81,7 +87,7 @@ impl AuditEvent {
 /// What happened on one day to one account in one way: by door, peer network and password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
-    /// The mailbox id, `domain:<name>` for a domain, or `unknown` for names that are no account: those are counted by
+    /// The mailbox id, `domain:<name>` for a domain, `clock:` for the clock, or `unknown` for names that are no account: those are counted by
     /// hour and door.
     pub account: String,
     /// What.
