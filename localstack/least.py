@@ -64,7 +64,7 @@ def allowed(stack, function, action, resource):
     test_template.PSEUDO.update({"AWS::StackName": stack, "AWS::AccountId": ACCOUNT, "AWS::Region": REGION})
     if action.startswith("kms:"):  # by the key's policy alone
         return function in ("seal", "certify") and action in ("kms:Sign", "kms:GetPublicKey")
-    template = test_template.Template()
+    template = test_template.Template(**test_template.GATEWAY)
     log = template.of("AWS::DynamoDB::Table")["LegalLogTable"]["ResourcePolicy"]["PolicyDocument"]["Statement"]
     vault = template.of("AWS::S3::BucketPolicy")["VaultBucketPolicy"]["PolicyDocument"]["Statement"]
     guards = log + [s for s in vault if "Condition" not in s]

@@ -31,8 +31,16 @@ NOTHING = object()
 WRITES = ["dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"]
 WRITES += ["dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:PartiQLDelete", "dynamodb:DeleteTable"]
 
-# Functions whose commits append to the legal log: all that run a stage.
-APPEND = {"accept", "seal", "certify", "receive", "deliver", "dispatch", "watch"}
+# Functions whose commits append to the legal log: all that run a stage; and the gateway, which runs dispatch.
+APPEND = {"accept", "seal", "certify", "receive", "deliver", "dispatch", "gateway", "watch"}
+
+# A stack with a gateway.
+GATEWAY = {
+    "Gateway": "true",
+    "GatewayHost": "mail.example",
+    "GatewayImage": "111122223333.dkr.ecr.eu-south-1.amazonaws.com/sigillo-gateway:1",
+    "GatewaySecretArn": "arn:aws:secretsmanager:eu-south-1:111122223333:secret:sigillo/doors-AbCdEf",
+}
 
 
 def read(path):
@@ -164,7 +172,7 @@ def may(statements, action, resource):
 
 class Policies(unittest.TestCase):
     def setUp(self):
-        self.template = Template()
+        self.template = Template(**GATEWAY)
         self.roles = self.template.roles()
         self.log = self.template.attribute("LegalLogTable", "Arn")
 
@@ -172,7 +180,7 @@ class Policies(unittest.TestCase):
         return self.template.of("AWS::DynamoDB::Table")["LegalLogTable"]["ResourcePolicy"]["PolicyDocument"]["Statement"]
 
     def test_no_role_may_change_or_remove_an_entry_of_the_log(self):
-        self.assertEqual(len(self.roles), 9)
+        self.assertEqual(len(self.roles), 10)
         for function, statements in self.roles.items():
             for action in WRITES:
                 for resource in (self.log, f"{self.log}/index/by-day"):
@@ -191,13 +199,16 @@ class Policies(unittest.TestCase):
         appends = {f for f, s in self.roles.items() if may(s + self.guard(), "dynamodb:PutItem", self.log)}
         self.assertEqual(appends, APPEND)
 
-    def test_only_watch_updates_rows_and_deletes_those_of_mailboxes(self):
-        for table in ("LettersTable", "MailboxesTable", "RegistryTable"):
+    def test_who_moves_hints_and_who_deletes_rows(self):
+        # A try that is put off moves the hint of its row, as a tick of watch does; everything else is a transaction.
+        tries = {"dispatch", "gateway", "watch"}
+        for table, moves in {"LettersTable": tries, "MailboxesTable": {"watch"}, "RegistryTable": {"watch"}}.items():
             arn = self.template.attribute(table, "Arn")
             updates = {f for f, s in self.roles.items() if may(s, "dynamodb:UpdateItem", arn)}
-            self.assertEqual(updates, {"watch"}, table)
+            self.assertEqual(updates, moves, table)
             deletes = {f for f, s in self.roles.items() if may(s, "dynamodb:DeleteItem", arn)}
-            self.assertEqual(deletes, {"watch"} if table == "MailboxesTable" else set(), table)
+            may_delete = {"MailboxesTable": {"gateway", "watch"}, "RegistryTable": {"gateway"}}.get(table, set())
+            self.assertEqual(deletes, may_delete, table)
             self.assertFalse(any(may(s, "dynamodb:BatchWriteItem", arn) for s in self.roles.values()), table)
 
     def test_only_watch_removes_objects_and_only_of_mailboxes(self):
@@ -255,6 +266,7 @@ class Policies(unittest.TestCase):
             arn = self.template.attribute(name, "Arn")
             takes = {f for f, s in self.roles.items() if may(s, "sqs:ReceiveMessage", arn)}
             own = {name.removesuffix("Queue").lower()} if name.endswith("Queue") else set()
+            own |= {"gateway"} if name == "DispatchQueue" else set()
             self.assertEqual(takes, own, name)
 
     def test_mail_by_ses_is_sent_only_where_it_was_chosen(self):
@@ -292,6 +304,21 @@ class NamesOfTheCode(unittest.TestCase):
         for name, function in self.functions.items():
             variables = function["Environment"]["Variables"]
             self.assertEqual(must - set(variables), set(), name)
+
+    def test_the_gateway_is_told_what_functions_are_told(self):
+        task = yaml_parse(read("infra/gateway.yaml"))["Resources"]["Task"]["Properties"]["ContainerDefinitions"][0]
+        said = {variable["Name"]: variable["Value"]["Ref"] for variable in task["Environment"]}
+        template = Template(CertificateChainKey="settings/c.pem", **GATEWAY)
+        given = template.of("AWS::CloudFormation::Stack")["GatewayStack"]["Parameters"]
+        function = template.of("AWS::Lambda::Function")["DispatchFunction"]["Environment"]["Variables"]
+        not_its = {"SIGILLO_CONCURRENCY"}  # of a batch
+        told = {name: given[parameter] for name, parameter in said.items()}
+        self.assertEqual(told, {name: value for name, value in function.items() if name not in not_its})
+
+    def test_either_the_function_or_the_gateway_works_the_queue_of_dispatch(self):
+        for parameters, enabled in (({}, True), (GATEWAY, False)):
+            mappings = Template(**parameters).of("AWS::Lambda::EventSourceMapping")
+            self.assertEqual(mappings["DispatchFunctionQueue"]["Enabled"], enabled)
 
     def keys(self, **parameters):
         """What functions are told of signing keys: JSON objects, one after another."""
@@ -388,8 +415,8 @@ class NamesOfTheCode(unittest.TestCase):
 
 class Stacks(unittest.TestCase):
     def test_stacks_get_the_parameters_that_they_ask_for(self):
-        stacks = Template(IncomingDoor="true", SubmissionDoor="true").of("AWS::CloudFormation::Stack")
-        self.assertEqual(len(stacks), 13)
+        stacks = Template(IncomingDoor="true", SubmissionDoor="true", **GATEWAY).of("AWS::CloudFormation::Stack")
+        self.assertEqual(len(stacks), 14)
         for name, stack in stacks.items():
             asked = yaml_parse(read(stack["TemplateURL"]))["Parameters"]
             must = {p for p, said in asked.items() if "Default" not in said}
@@ -399,7 +426,21 @@ class Stacks(unittest.TestCase):
 
     def test_doors_are_closed_by_default(self):
         stacks = Template().of("AWS::CloudFormation::Stack")
-        self.assertEqual([name for name in stacks if "Door" in name], [])
+        self.assertEqual([name for name in stacks if "Door" in name or "Gateway" in name], [])
+
+    def test_every_door_of_the_gateway_is_listened_to_at_its_port(self):
+        resources = yaml_parse(read("infra/gateway.yaml"))["Resources"]
+        kinds = re.findall(r'Self::(?:implicit|starttls)\("(\w+)", "\w+", (\d+)', read("server/src/doors.rs"))
+        self.assertEqual(len(kinds), 6)
+        command = resources["Task"]["Properties"]["ContainerDefinitions"][0]["Command"]
+        inside = dict(re.fullmatch(r"--door=(\w+)=0\.0\.0\.0:(\d+)", w).groups() for w in command if str(w).startswith("--door="))
+        for name, port in kinds:
+            listener = resources[f"{name.capitalize()}Listener"]["Properties"]
+            self.assertEqual(listener["Port"], int(port), name)
+            targets = resources[listener["DefaultActions"][0]["TargetGroupArn"]["Ref"]]["Properties"]
+            self.assertEqual(targets["Port"], int(inside[name]), name)
+            (door,) = [d for d in resources["Service"]["Properties"]["LoadBalancers"] if d["ContainerPort"] == targets["Port"]]
+            self.assertEqual(door["TargetGroupArn"], listener["DefaultActions"][0]["TargetGroupArn"])
 
     def test_samconfig_sets_parameters_that_there_are(self):
         parameters = yaml_parse(read("template.yaml"))["Parameters"]

@@ -11,11 +11,13 @@ use crate::doors::{Kind, Place};
 
 mod clock;
 mod custody;
+mod gateway;
 mod levels;
 mod provision;
 
 pub use clock::Clock;
 pub use custody::{Backup, Restore};
+pub use gateway::{DoorsTls, Gateway};
 pub use levels::Sla;
 pub use provision::{AccountAdd, AccountQuota, DomainAdd, DomainHistory, DomainOne};
 
@@ -35,6 +37,8 @@ pub enum Command {
     Init(Init),
     /// Run the provider; the first start makes a demo with two accounts
     Up(Up),
+    /// Run the doors of a provider on AWS, and its way out to other systems
+    Gateway(Gateway),
     /// Submit a letter and follow it
     Send(Send),
     /// Read a mailbox
@@ -181,6 +185,17 @@ pub struct Up {
     /// Where another door is to be, or off; may be repeated. The others are at free ports beside HTTPS
     #[arg(long, value_name = "NAME=ADDR:PORT|off", value_parser = parse_door)]
     pub door: Vec<(Kind, Place)>,
+    /// The clock, and what may be sent
+    #[command(flatten)]
+    pub care: Care,
+    /// To other systems
+    #[command(flatten)]
+    pub outgoing: Outgoing,
+}
+
+/// What a provider watches over while its doors are open.
+#[derive(Debug, Args)]
+pub struct Care {
     /// A time server (NTP) that the clock is compared with; may be repeated, three are better than one
     #[arg(long, value_name = "HOST[:PORT]")]
     pub time_server: Vec<String>,
@@ -190,9 +205,14 @@ pub struct Up {
     /// Recipients that all accounts of an organisation may write to in an hour
     #[arg(long, value_name = "N", default_value_t = Limits::default().organisation, value_parser = clap::value_parser!(u64).range(1..))]
     pub rate_organisation: u64,
-    /// To other systems
-    #[command(flatten)]
-    pub outgoing: Outgoing,
+}
+
+impl Care {
+    /// What may be sent in an hour.
+    #[must_use]
+    pub const fn limits(&self) -> Limits {
+        Limits { account: self.rate_account, organisation: self.rate_organisation }
+    }
 }
 
 /// How mail goes out to other systems.

@@ -7,6 +7,7 @@ pub mod client;
 pub mod clock;
 pub mod deployment;
 pub mod domain;
+pub mod gateway;
 pub mod index;
 pub mod init;
 pub mod keys;
@@ -66,7 +67,7 @@ pub enum CommandError {
     Refused(String),
     /// `--aws`, and this program knows nothing of AWS.
     #[error(
-        "use --aws: this sigillo was built without it; cargo build --release --package sigillo --features aws"
+        "reach AWS: this sigillo was built without it; cargo build --release --package sigillo --features aws"
     )]
     WithoutAws,
     /// AWS, or what lies there.

@@ -1,6 +1,6 @@
 //! The doors of the provider: opened one by one, announced together, drained together.
 //!
-//! A door is a [`Kind`], a protocol that serves one [`Connection`], and a few lines in `command/up.rs` that open it;
+//! A door is a [`Kind`], a protocol that serves one [`Connection`], and a few lines in [`open_mail`] that open it;
 //! see ARCHITECTURE.md, "How a door is added".
 
 pub mod file;
@@ -8,8 +8,15 @@ pub mod imap;
 pub mod pop3;
 pub mod smtp;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
+use hickory_resolver::net::NetError;
 use net::{BindError, Connection, Limits, Listener, Security, Stop, Stopper, Tls, TlsError};
 use stages::{Rim, accounts::Accounts, rates::Rates};
 use tokio::{signal::unix::Signal, task::JoinSet};
@@ -96,11 +103,13 @@ pub enum Place {
     Off,
 }
 
-/// Where doors are to be: those that are named, and all others at any free port of one address.
+/// Where doors are to be: those that are named, and all others at one address.
 #[derive(Clone, Debug)]
 pub struct Places {
     named: BTreeMap<&'static str, Place>,
-    others: SocketAddr,
+    others: IpAddr,
+    /// Whether the others are at the ports that the world knows them by, or at any free one.
+    known: bool,
 }
 
 impl Places {
@@ -109,11 +118,19 @@ impl Places {
     pub fn new(https: SocketAddr, named: &[(Kind, Place)]) -> Self {
         let mut places = BTreeMap::from([(Kind::HTTPS.name, Place::At(https))]);
         places.extend(named.iter().map(|(kind, place)| (kind.name, *place)));
-        Self { named: places, others: SocketAddr::new(https.ip(), 0) }
+        Self { named: places, others: https.ip(), known: false }
+    }
+
+    /// All at the ports that the world knows them by, unless they are named.
+    #[must_use]
+    pub fn known(address: IpAddr, named: &[(Kind, Place)]) -> Self {
+        let named = named.iter().map(|(kind, place)| (kind.name, *place)).collect();
+        Self { named, others: address, known: true }
     }
 
     fn of(&self, kind: Kind) -> Place {
-        self.named.get(kind.name).copied().unwrap_or(Place::At(self.others))
+        let port = if self.known { kind.port } else { 0 };
+        self.named.get(kind.name).copied().unwrap_or(Place::At(SocketAddr::new(self.others, port)))
     }
 }
 
@@ -126,6 +143,26 @@ pub enum DoorsError {
     /// Its certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Who is asked about ordinary mail.
+    #[error("ask DNS: {0}")]
+    Dns(#[from] NetError),
+}
+
+/// Opens every mail door. Another one: its session and its limits beside these. What is on its way in is kept in
+/// `folder`; `dns` is asked about ordinary mail.
+///
+/// # Errors
+/// [`DoorsError`]
+pub async fn open_mail(
+    doors: &mut Doors,
+    ground: &Ground,
+    folder: &Path,
+    dns: Option<SocketAddr>,
+) -> Result<(), DoorsError> {
+    let authenticator = dns.map(|dns| smtp::Authenticator::new(dns, &ground.name)).transpose()?;
+    smtp::open(doors, ground, folder, authenticator).await?;
+    imap::open(doors, ground).await?;
+    pop3::open(doors, ground).await
 }
 
 /// Open doors.

@@ -10,6 +10,7 @@ pub mod folder;
 pub mod http;
 pub mod letter;
 pub mod operator;
+pub mod rates;
 pub mod settings;
 pub mod text;
 pub mod timekeeper;
@@ -35,6 +36,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ended = match cli.command {
         Command::Init(args) => command::init::run(&args),
         Command::Up(args) => command::up::run(&args),
+        Command::Gateway(args) => command::gateway::run(&args),
         Command::Send(args) => command::send::run(&args),
         Command::Mailbox(Mailbox::List(args)) => command::mailbox::list(&args),
         Command::Mailbox(Mailbox::Show(args)) => command::mailbox::show(&args),

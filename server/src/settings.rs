@@ -20,8 +20,8 @@ pub struct Published {
     pub provider: String,
     /// The host name by which programs reach the doors.
     pub host: String,
-    /// PEM of who certifies the doors' certificate.
-    pub ca: PathBuf,
+    /// PEM of who certifies the doors' certificate, where it is not known to everybody.
+    pub ca: Option<PathBuf>,
     ports: Vec<(Kind, u16)>,
 }
 
@@ -33,9 +33,16 @@ impl Published {
         Self {
             provider: provider.to_owned(),
             host: file.host.clone(),
-            ca: file.ca.clone(),
+            ca: Some(file.ca.clone()),
             ports: Kind::ALL.into_iter().filter_map(port).collect(),
         }
+    }
+
+    /// These doors, at the ports that the world knows them by, with a certificate that everybody can verify.
+    #[must_use]
+    pub fn known(provider: &str, host: &str, kinds: impl Iterator<Item = Kind>) -> Self {
+        let ports = kinds.map(|kind| (kind, kind.port)).collect();
+        Self { provider: provider.to_owned(), host: host.to_owned(), ca: None, ports }
     }
 
     /// The port of a door, if it is open.
@@ -88,13 +95,14 @@ fn thunderbird(published: &Published, account: &Address) -> Option<String> {
     if text.is_empty() {
         return None;
     }
-    let ca = published.ca.display();
-    Some(format!("first     Settings, Certificates, Authorities, Import: {ca}\n{text}"))
+    let first =
+        |ca: &PathBuf| format!("first     Settings, Certificates, Authorities, Import: {}\n", ca.display());
+    Some(published.ca.as_ref().map(first).unwrap_or_default() + &text)
 }
 
 /// For `~/.muttrc` of mutt or neomutt.
 fn mutt(published: &Published, account: &Address) -> Option<String> {
-    let (host, ca) = (&published.host, published.ca.display());
+    let host = &published.host;
     let user = user_of_url(account);
     let mut text = String::new();
     if let Some(port) = published.port(Kind::IMAPS) {
@@ -111,18 +119,19 @@ fn mutt(published: &Published, account: &Address) -> Option<String> {
     if text.is_empty() {
         return None;
     }
-    Some(format!(
-        "set from = \"{account}\"\nset ssl_force_tls = yes\nset ssl_starttls = yes\n\
-         set ssl_ca_certificates_file = \"{ca}\"\n{text}"
-    ))
+    let ca = |ca: &PathBuf| format!("set ssl_ca_certificates_file = \"{}\"\n", ca.display());
+    let ca = published.ca.as_ref().map(ca).unwrap_or_default();
+    Some(format!("set from = \"{account}\"\nset ssl_force_tls = yes\nset ssl_starttls = yes\n{ca}{text}"))
 }
 
 /// For `~/.mbsyncrc` of isync 1.4 or newer; 1.5 would rather read `TLSType`, and says so.
 fn mbsync(published: &Published, account: &Address) -> Option<String> {
     let port = published.port(Kind::IMAPS)?;
-    let (host, ca) = (&published.host, published.ca.display());
+    let host = &published.host;
+    let ca = |ca: &PathBuf| format!("CertificateFile \"{}\"\n", ca.display());
+    let ca = published.ca.as_ref().map(ca).unwrap_or_default();
     Some(format!(
-        "# before the first run: mkdir -p ~/Mail/pec\nIMAPAccount pec\nHost {host}\nPort {port}\nUser {account}\nSSLType IMAPS\nCertificateFile \"{ca}\"\n\
+        "# before the first run: mkdir -p ~/Mail/pec\nIMAPAccount pec\nHost {host}\nPort {port}\nUser {account}\nSSLType IMAPS\n{ca}\
          AuthMechs PLAIN\n\nIMAPStore pec-remote\nAccount pec\n\nMaildirStore pec-local\nSubFolders Verbatim\n\
          Path ~/Mail/pec/\nInbox ~/Mail/pec/INBOX\n\nChannel pec\nFar :pec-remote:\nNear :pec-local:\n\
          Patterns *\nCreate Both\nExpunge Both\nSyncState *\n"

@@ -355,12 +355,17 @@ fn script(name: &str, endpoint: &str) -> Result {
     sh(python().arg(root().join("localstack").join(name)).env("AWS_ENDPOINT_URL", endpoint))
 }
 
-/// What operators do, with the program that they use.
+/// What operators do with `--aws`, and what mail programs do with the gateway.
 fn operators(emulator: &Emulator) -> Result {
+    tools::ensure()?; // dnsmasq
     let sigillo = run::build("sigillo", &["--bin", "sigillo", "--features", "aws"], false)?;
-    let mut command = python();
-    command.arg(root().join("localstack/operators.py")).arg(sigillo).arg(emulator.description());
-    sh(command.env("AWS_ENDPOINT_URL", &emulator.endpoint))
+    let script = |name: &str, more: &[&Path]| {
+        let mut command = python();
+        command.arg(root().join("localstack").join(name)).arg(&sigillo).args(more);
+        sh(command.env("AWS_ENDPOINT_URL", &emulator.endpoint))
+    };
+    script("operators.py", &[emulator.description().as_path()])?;
+    script("gateway.py", &[])
 }
 
 /// Size and cold start of what goes to AWS.
@@ -388,7 +393,8 @@ fn lint() -> Result {
         sh(pip(&venv).arg("--requirement").arg(root().join("localstack/checks-requirements.txt")))?;
     }
     let mut templates = vec!["template.yaml".into()];
-    templates.extend(fs::read_dir(root().join("infra"))?.flatten().map(|entry| entry.path()));
+    let infra = fs::read_dir(root().join("infra"))?.flatten().map(|entry| entry.path());
+    templates.extend(infra.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")));
     let tool = |name: &str| {
         let mut command = Command::new(venv.join("bin").join(name));
         command.current_dir(root()).env("SAM_CLI_TELEMETRY", "0");

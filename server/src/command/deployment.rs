@@ -3,10 +3,12 @@
 
 #[cfg(feature = "aws")]
 mod aws;
+#[cfg(feature = "aws")]
+mod gateway;
 #[cfg(not(feature = "aws"))]
 mod without;
 
-#[cfg(feature = "aws")]
-pub use self::aws::Operator;
 #[cfg(not(feature = "aws"))]
-pub use self::without::Operator;
+pub use self::without::{Operator, gateway};
+#[cfg(feature = "aws")]
+pub use self::{aws::Operator, gateway::gateway};

@@ -2,18 +2,14 @@
 
 mod announce;
 
-use std::{fs, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs, io, net::SocketAddr, sync::Arc};
 
 use carrier::{Dns, SmtpCarrier};
 use embedded::{Config, signer::KeyFiles};
 use machine::{Argon2Passwords, BuiltinScanner, Clamd, ClamdAddress};
 use net::Tls;
 use smime::{Anchors, Certificate};
-use stages::{
-    accounts::Accounts,
-    ports::Scanner,
-    rates::{Limits, Rates, SAVE_EVERY_S},
-};
+use stages::{accounts::Accounts, ports::Scanner, rates::Rates};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -23,15 +19,11 @@ use crate::{
     cli::{Outgoing, Up},
     demo::Demo,
     directory::{Source, keep_fresh},
-    doors::{
-        Doors, Ground, Kind, Places,
-        file::DoorsFile,
-        imap, pop3,
-        smtp::{self, Authenticator},
-    },
+    doors::{Doors, Ground, Kind, Places, file::DoorsFile, open_mail},
     folder::{Access, Folder},
     http,
     operator::{Office, Token},
+    rates,
     settings::Published,
     timekeeper,
 };
@@ -46,7 +38,7 @@ const PEM_BYTES_MAX: u64 = 1 << 20;
 /// # Errors
 /// [`CommandError`] when it does not start.
 pub fn run(args: &Up) -> Result<u8, CommandError> {
-    log();
+    log(false);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(provider(args))?;
     Ok(0)
@@ -65,7 +57,7 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     let mut provider =
         embedded::Provider::open(folder.root(), config(&folder, &demo, scanner(args.clamd.as_ref()).await?)?)
             .map_err(failed)?;
-    provider.rim_mut().carrier = Arc::new(way_out(&args.outgoing, &demo)?);
+    provider.rim_mut().carrier = Arc::new(way_out(&args.outgoing, &demo.mail_domain)?);
     let accounts = Accounts::open(provider.rim().clone(), Arc::new(Argon2Passwords::default())).await;
     let accounts = Arc::new(accounts.map_err(failed)?);
     demo.register(provider.rim(), &accounts).await?;
@@ -76,15 +68,14 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
 
     // 3. The doors: they listen, then they are announced.
     let tls = Tls::from_files(&folder.pki("tls.pem"), &folder.pki("tls.key")).map_err(failed)?;
-    let limits = Limits { account: args.rate_account, organisation: args.rate_organisation };
-    let rates = Arc::new(Rates::new(provider.rim().clone(), limits));
-    let saving = tokio::spawn(keep_rates(Arc::clone(&rates)));
-    let clock = tokio::spawn(timekeeper::watch(provider.rim().clone(), args.time_server.clone()));
+    let rates = Arc::new(Rates::new(provider.rim().clone(), args.care.limits()));
+    let saving = tokio::spawn(rates::keep(Arc::clone(&rates)));
+    let clock = tokio::spawn(timekeeper::watch(provider.rim().clone(), args.care.time_server.clone()));
     let (rim, name) = (provider.rim().clone(), demo.mail_domain.clone());
     let ground = Ground { rim, accounts, rates: Arc::clone(&rates), tls: tls.clone(), name };
     let mut doors = Doors::new(tls, Places::new(args.listen, &args.door));
     let token = Token::draw(provider.rim().ids.as_ref());
-    open(&mut doors, &ground, &folder, args).await?;
+    open_mail(&mut doors, &ground, folder.root(), args.outgoing.dns).await.map_err(failed)?;
     // The last, since it tells mail programs of the others.
     let file = DoorsFile::new(&folder, &args.host, doors.opened());
     let office = office(&ground.accounts, args.outgoing.dns, Some(&args.host), &demo)?;
@@ -121,7 +112,7 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
         }
         doors.drain().await;
         saving.abort();
-        save(&rates).await;
+        rates::save(&rates).await;
         provider.stop().await;
     };
     // Told twice, it ends at once: what is under way is owed, and done after the next start.
@@ -131,30 +122,6 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
         _ = terminate.recv() => {}
     }
     Ok(())
-}
-
-/// Writes down what was sent, for as long as it is polled.
-async fn keep_rates(rates: Arc<Rates>) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(SAVE_EVERY_S));
-    loop {
-        ticks.tick().await;
-        save(&rates).await;
-    }
-}
-
-async fn save(rates: &Rates) {
-    if let Err(error) = rates.save().await {
-        tracing::warn!(error = %super::chain(&error), "what accounts have sent is written down the next time");
-    }
-}
-
-/// Every mail door of the provider. Another one: its session and its limits beside these.
-async fn open(doors: &mut Doors, ground: &Ground, folder: &Folder, args: &Up) -> Result<(), CommandError> {
-    let authenticator = args.outgoing.dns.map(|dns| Authenticator::new(dns, &ground.name)).transpose();
-    let authenticator = authenticator.map_err(failed)?;
-    smtp::open(doors, ground, folder.root(), authenticator).await.map_err(failed)?;
-    imap::open(doors, ground).await.map_err(failed)?;
-    pop3::open(doors, ground).await.map_err(failed)
 }
 
 /// clamd where one is named, else the built-in scanner, which says what it is not.
@@ -210,20 +177,21 @@ pub(super) fn office(
     })
 }
 
-/// The way out. Its host is the one that the doors greet with.
-fn way_out(args: &Outgoing, demo: &Demo) -> Result<SmtpCarrier, CommandError> {
+/// The way out. `name` is the host that the doors greet with.
+pub(super) fn way_out(args: &Outgoing, name: &str) -> Result<SmtpCarrier, CommandError> {
     let roots = match &args.smtp_out_ca {
         Some(path) => Some(Folder::read(path, PEM_BYTES_MAX)?),
         None => None,
     };
-    let standard = carrier::Config::new(&demo.mail_domain);
+    let standard = carrier::Config::new(name);
     let config = carrier::Config { dns: args.dns, port: args.smtp_out_port, roots, ..standard };
     SmtpCarrier::new(config).map_err(failed)
 }
 
-/// To stderr, without colours where nobody sees them.
-fn log() {
+/// To stderr, without colours where nobody sees them; in JSON, one object a line, for who collects them.
+pub(super) fn log(json: bool) {
     let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
     let ansi = io::IsTerminal::is_terminal(&io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi);
+    if json { log.json().init() } else { log.init() }
 }

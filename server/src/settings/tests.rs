@@ -38,6 +38,20 @@ fn settings_speak_of_open_doors_only() {
 }
 
 #[test]
+fn a_certificate_that_everybody_can_verify_needs_no_file() {
+    let known = Published::known("Alfa", "mail.alfa.example", [Kind::SMTPS, Kind::IMAPS].into_iter());
+    assert_eq!(
+        text(&known, "thunderbird").unwrap(),
+        "incoming  IMAP, mail.alfa.example, port 993, SSL/TLS, normal password, user name mittente@pec.alfa.example\n\
+         outgoing  SMTP, mail.alfa.example, port 465, SSL/TLS, normal password, user name mittente@pec.alfa.example\n"
+    );
+    for program in ["mutt", "mbsync"] {
+        let text = text(&known, program).unwrap();
+        assert!(!text.to_lowercase().contains("certificate"), "{program}: {text}");
+    }
+}
+
+#[test]
 fn mbsync_is_told_where_and_as_whom() {
     let text = text(&published(&Kind::ALL), "mbsync").unwrap();
     for line in [

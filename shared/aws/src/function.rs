@@ -264,7 +264,8 @@ impl Function {
         Some(stopped.sequence)
     }
 
-    async fn look_around(&self) {
+    /// Looks whether there is a new provider index, at most as often as it is worth it.
+    pub async fn look_around(&self) {
         if let Some(directory) = &self.directory {
             directory.refresh(self.rim.now()).await;
         }

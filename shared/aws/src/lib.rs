@@ -10,6 +10,7 @@ pub mod deployment;
 pub mod directory;
 pub mod facts;
 pub mod function;
+pub mod gateway;
 pub mod ingest;
 pub mod notarize;
 pub mod queue;

@@ -7,9 +7,18 @@ use pec::{Address, Transaction};
 use stages::log::LogEntry;
 
 use crate::{
+    cli::Gateway,
     command::{CommandError, reach::Account},
     http::wire::{Folders, Page, Progress, Submitted},
 };
+
+/// Says that it is not there.
+///
+/// # Errors
+/// [`CommandError::WithoutAws`], always.
+pub const fn gateway(_: &Gateway) -> Result<(), CommandError> {
+    Err(CommandError::WithoutAws)
+}
 
 /// Nobody.
 pub enum Operator {}

@@ -58,7 +58,7 @@ fn record(message: SqsMessage) -> Record {
 }
 
 /// Runs the jobs of one group.
-async fn run(rim: &Rim, jobs: Vec<Job>) -> Vec<Result<(), Told>> {
+pub(crate) async fn run(rim: &Rim, jobs: Vec<Job>) -> Vec<Result<(), Told>> {
     let mailbox = jobs.first().and_then(Job::group).cloned();
     let filings: Option<Vec<_>> = jobs
         .iter()
