@@ -6,6 +6,7 @@ docs/data-model.md and docs/operations.md.
 SIGILLO is the program, built with its feature aws; AWS.JSON is the description of the stack.
 """
 
+import datetime
 import email.utils
 import json
 import os
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+import zoneinfo
 
 import demo
 import letter
@@ -127,6 +129,10 @@ def audit(sigillo, sent):
         seed.require(event in events, f"{event} in the log: {events}")
     seed.require(events[0] == "accepted", f"the order of the log: {events}")
     sigillo.run("audit", "letter", f"0@{demo.MAIL_DOMAIN}", code=1)
+    # The figures of its four-month period, in Italian time; how long anything took is not what is looked at here.
+    today = datetime.datetime.now(zoneinfo.ZoneInfo("Europe/Rome"))
+    levels = sigillo.json("sla", "--period", f"{today.year}-{(today.month + 3) // 4}", "--agreed-s", "86400")
+    seed.require(min(levels["accepted"], levels["receipt"]["count"]) >= 1, f"the letter in its period: {levels}")
 
 
 def refuse(sigillo):

@@ -3,7 +3,7 @@
 use clap::Args;
 use stages::levels::Period;
 
-use super::Data;
+use super::Provider;
 
 /// `sigillo sla`
 #[derive(Debug, Args)]
@@ -11,16 +11,17 @@ use super::Data;
 The figures of DM 2 November 2005, art. 12, from the legal log, also while the provider runs. Periods are
 four months of Italian time: 2026-1 is January to April. The service counts as down while a letter
 waits for its acceptance receipt longer than --agreed-s; nobody's letter waits while no door is open, so
-that a provider that is off is seen as silence only (docs/operations.md).
+that a provider that is off is seen as silence only (docs/operations.md). With --aws every letter of the
+period is a query.
 
 Exit codes: 0 both limits were kept; 1 they were not.
 
 Example:
   sigillo sla --data ./alfa --period 2026-1")]
 pub struct Sla {
-    /// Folder and form
+    /// Provider and form
     #[command(flatten)]
-    pub data: Data,
+    pub provider: Provider,
     /// The four-month period
     #[arg(long, value_name = "YYYY-1|2|3", value_parser = Period::parse)]
     pub period: Period,

@@ -1,9 +1,13 @@
 //! `sigillo sla`: the service levels of a period, read where the log is.
 
 use embedded::Provider;
-use stages::levels::{Levels, Meter, Times};
+use pec::Instant;
+use stages::{
+    levels::{Levels, Meter, Times},
+    log::LogEntry,
+};
 
-use super::{CommandError, now, print, print_json};
+use super::{CommandError, deployment::Operator, now, print, print_json};
 use crate::{cli::Sla, folder::Folder};
 
 /// Outages that are printed, the longest ones; `--json` has all.
@@ -12,22 +16,35 @@ const SHOWN: usize = 20;
 /// Measures and prints.
 ///
 /// # Errors
-/// [`CommandError`] when there is no provider.
+/// [`CommandError`] when there is no provider, or it cannot be read.
 pub fn run(args: &Sla) -> Result<u8, CommandError> {
-    let folder = Folder::new(&args.data.data);
     // The present second is in it.
     let mut meter = Meter::new(args.period, args.agreed_s, now().plus_s(1));
     let (from, to) = meter.wants();
-    Provider::read_log_between(folder.root(), from, to, |entry| meter.take(&entry)).map_err(|error| {
-        CommandError::File { path: folder.root().to_owned(), why: format!("failed to {error}") }
-    })?;
+    let take = |entry: LogEntry| meter.take(&entry);
+    match &args.provider.aws {
+        Some(description) => Operator::open(description)?.log_between(from, to, take)?,
+        None => of_folder(&Folder::new(&args.provider.data), from, to, take)?,
+    }
     let levels = meter.finish();
-    if args.data.json {
+    if args.provider.json {
         print_json(&levels)?;
     } else {
         show(&levels)?;
     }
     Ok(u8::from(!levels.kept))
+}
+
+fn of_folder(
+    folder: &Folder,
+    from: Instant,
+    to: Instant,
+    take: impl FnMut(LogEntry),
+) -> Result<(), CommandError> {
+    Provider::read_log_between(folder.root(), from, to, take).map_err(|error| CommandError::File {
+        path: folder.root().to_owned(),
+        why: format!("failed to {error}"),
+    })
 }
 
 fn show(levels: &Levels) -> std::io::Result<()> {

@@ -5,12 +5,14 @@
 mod emulator;
 mod provider;
 
+use aws::DynamoFacts;
 use pec::{Instant, Kind};
 use provider::Alfa;
 use sigillo_tests::world::{ALFA, letters::message};
 use smime::Policy;
 use stages::{
     ids::MailboxId,
+    levels::{Meter, Period},
     log::Event,
     mailbox::{INBOX, Message, RECEIPTS},
     ports::StoredRow,
@@ -66,6 +68,22 @@ async fn a_letter_stored_by_mail_manager_ends_in_its_receipts() {
     assert!(place(Event::TakenInCharge) < place(Event::Delivered));
     assert_eq!(log.iter().filter(|e| e.event == Event::Delivered).count(), 2);
     assert!(log.iter().all(|e| e.sender == ALFA.user("mittente").as_str()));
+
+    // The figures of its period, found by day.
+    let facts = DynamoFacts::new(alfa.clients.dynamodb.clone(), alfa.config.tables.clone());
+    let now = alfa.rim().now();
+    let day = now.legal().day;
+    let month: u32 = day[3..5].parse().expect("a month");
+    let period = Period::parse(&format!("{}-{}", &day[6..], month.div_ceil(4))).expect("a period");
+    let mut meter = Meter::new(period, 86_400, now.plus_s(1));
+    let letters = facts.letters_between(now.plus_s(-86_400), now.plus_s(1), |entry| meter.take(&entry));
+    letters.await.expect("the store answers");
+    let levels = meter.finish();
+    assert_eq!((levels.accepted, levels.receipt.count, levels.delivery.count), (1, 1, 2), "{levels:?}");
+    let mut earlier = 0;
+    let before = facts.letters_between(now.plus_s(-3 * 86_400), now.plus_s(-86_400), |_| earlier += 1);
+    before.await.expect("the store answers");
+    assert_eq!(earlier, 0);
 
     // What lies in the mailbox verifies, by a key that never left KMS.
     let bytes = alfa.rim().blobs.get(&received.blob).await.expect("the store answers").expect("the envelope");

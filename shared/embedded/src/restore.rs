@@ -61,21 +61,29 @@ pub fn restore(from: &Path, data: &Path) -> Result<Restored, BackupError> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(BackupError::File(making, e)),
         _ => empty(&making)?,
     }
-    // 2. Every file, compared with the list on its way.
-    let mut done = Restored { at_unix_s: list.at_unix_s, with_keys: list.with_keys, ..Restored::default() };
-    for file in &list.files {
-        copy(from, &making, file)?;
-        done.files += 1;
-        done.bytes += file.bytes;
-    }
-    // 3. The blobs, then the legal log against them.
-    check(&making, &mut done)?;
+    let done = make(from, &making, &list).inspect_err(|_| {
+        // The room is wanted back; if this fails, the next restore does it.
+        let _ = fs::remove_dir_all(&making);
+    })?;
     // 4. Its name. An empty folder gives way.
     let failed = |e| BackupError::File(data.to_owned(), e);
     sync_folders(&making).map_err(failed)?;
     fs::rename(&making, data).map_err(failed)?;
     let parent = data.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
+    Ok(done)
+}
+
+fn make(from: &Path, making: &Path, list: &List) -> Result<Restored, BackupError> {
+    // 2. Every file, compared with the list on its way.
+    let mut done = Restored { at_unix_s: list.at_unix_s, with_keys: list.with_keys, ..Restored::default() };
+    for file in &list.files {
+        copy(from, making, file)?;
+        done.files += 1;
+        done.bytes += file.bytes;
+    }
+    // 3. The blobs, then the legal log against them.
+    check(making, &mut done)?;
     Ok(done)
 }
 

@@ -189,6 +189,7 @@ async fn a_copy_that_is_not_whole_is_refused() {
         let error = restored(&copy).await.unwrap().unwrap_err();
         assert!(matches!(error, BackupError::Damaged(..)), "{}: {error}", file.path.display());
         assert_eq!(fs::read_dir(&into).unwrap().count(), 0);
+        assert!(!into.with_file_name("restored.restoring").exists());
         fs::write(&path, whole).unwrap();
     }
     // A segment that was damaged before it was copied: its list is right, its records are not.

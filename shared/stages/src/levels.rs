@@ -136,13 +136,13 @@ pub struct Levels {
     pub outage_s_max: i64,
     /// What is left of a hundred, to four places.
     pub available_percent: String,
-    /// The longest span between two entries that were looked at, in seconds; see above.
+    /// The longest span without a decision, in seconds; see above.
     pub longest_silence_s: i64,
     /// Whether both limits were kept.
     pub kept: bool,
 }
 
-/// Takes entries of the log in the order of their commits.
+/// Takes entries of the log: those of a letter in the order of their commits, letters in the order of their decisions.
 pub struct Meter {
     period: Period,
     to: Instant,
@@ -194,6 +194,7 @@ impl Meter {
         let counts = self.is_within(submitted);
         match (entry.side, entry.event) {
             (Side::Origin, Event::Accepted | Event::Refused) => {
+                self.heard(at);
                 if counts {
                     let accepted = entry.event == Event::Accepted;
                     *(if accepted { &mut self.accepted } else { &mut self.refused }) += 1;
@@ -211,14 +212,11 @@ impl Meter {
                 }
                 self.waited(submitted, at, counts);
             }
-            (Side::Destination, Event::Delivered) if entry.sending_provider == entry.issuer => {
-                if counts {
-                    self.delivery.add(at - submitted);
-                }
+            (Side::Destination, Event::Delivered) if counts && entry.sending_provider == entry.issuer => {
+                self.delivery.add(at - submitted);
             }
-            _ => return,
+            _ => {}
         }
-        self.heard(at);
     }
 
     /// The figures.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use aws::deployment::{Deployment, Description};
 use mime::Rope;
-use pec::{Address, Transaction};
+use pec::{Address, Instant, Transaction};
 use stages::{
     StageError,
     door::{self, Channel, DoorError, Submission},
@@ -62,6 +62,23 @@ impl Operator {
     /// [`CommandError`]
     pub fn log(&self, pec_id: &str) -> Result<Vec<LogEntry>, CommandError> {
         self.run(async { Ok(self.deployment.rim().facts.log(pec_id).await?) })
+    }
+
+    /// The entries of every letter that was decided from one instant to before another.
+    ///
+    /// # Errors
+    /// [`CommandError`]
+    pub fn log_between(
+        &self,
+        from: Instant,
+        to: Instant,
+        take: impl FnMut(LogEntry),
+    ) -> Result<(), CommandError> {
+        // Nothing was decided after now.
+        let to = to.min(crate::command::now().plus_s(1));
+        let tables = self.deployment.description.config.tables.clone();
+        let facts = aws::DynamoFacts::new(self.deployment.clients.dynamodb.clone(), tables);
+        self.run(async { Ok(facts.letters_between(from, to, take).await?) })
     }
 
     /// The provider's trust anchors, PEM.

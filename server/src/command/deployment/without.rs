@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mime::Rope;
-use pec::{Address, Transaction};
+use pec::{Address, Instant, Transaction};
 use stages::log::LogEntry;
 
 use crate::{
@@ -45,6 +45,14 @@ impl Operator {
     /// # Errors
     /// None.
     pub fn log(&self, _: &str) -> Result<Vec<LogEntry>, CommandError> {
+        match *self {}
+    }
+
+    /// Never called: there is nobody.
+    ///
+    /// # Errors
+    /// None.
+    pub fn log_between(&self, _: Instant, _: Instant, _: impl FnMut(LogEntry)) -> Result<(), CommandError> {
         match *self {}
     }
 

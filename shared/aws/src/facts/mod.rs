@@ -4,6 +4,7 @@
 //! answers the repetition as it answered the first (for ten minutes). Reads of rows and of the log are strongly
 //! consistent; reads by an index are completed from the table.
 
+mod days;
 mod item;
 mod json;
 pub mod remembered;

@@ -59,8 +59,7 @@ fn acceptance_and_delivery_times_are_those_of_the_log() {
     assert_eq!(levels.receipt, Times { count: 101, median_s: 6, p95_s: 11, p99_s: 11, max_s: 11 });
     assert_eq!(levels.delivery, Times { count: 100, median_s: 20, p95_s: 20, p99_s: 20, max_s: 20 });
     assert_eq!((levels.down_s, levels.available_percent.as_str(), levels.kept), (0, "100.0000", true));
-    // From the delivery of one letter to the acceptance of the next.
-    assert_eq!(levels.longest_silence_s, 981);
+    assert_eq!(levels.longest_silence_s, 1000);
 }
 
 #[test]
