@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use machine::sntp;
-use stages::{Rim, timekeeping};
+use stages::{Rim, StageError, timekeeping};
 
 use crate::command::chain;
 
@@ -30,10 +30,11 @@ async fn look(rim: &Rim, servers: &[String]) {
     };
     let (offset_ms, delay_ms) = (reading.offset_ms, reading.delay_ms);
     match timekeeping::note(rim, offset_ms).await {
-        Ok(row) if row.is_off => {
-            tracing::error!(alarm = "clock", offset_ms, delay_ms, since = %row.since, "the clock is more than a second off");
+        Ok(_) | Err(StageError::Raced) if timekeeping::is_off(offset_ms) => {
+            tracing::error!(alarm = "clock", offset_ms, delay_ms, "the clock is more than a second off");
         }
-        Ok(_) => tracing::info!(offset_ms, delay_ms, "the clock was compared"),
+        // Another process of the provider has noted its own at this moment.
+        Ok(_) | Err(StageError::Raced) => tracing::info!(offset_ms, delay_ms, "the clock was compared"),
         Err(error) => {
             tracing::error!(alarm = "clock", offset_ms, delay_ms, error = %chain(&error), "the clock's offset was not noted");
         }

@@ -16,6 +16,12 @@ use crate::{
 /// How far the clock may be off, in milliseconds.
 pub const OFFSET_MS_MAX: i64 = 1000;
 
+/// Whether a clock with this offset is off.
+#[must_use]
+pub const fn is_off(offset_ms: i64) -> bool {
+    offset_ms.unsigned_abs() > OFFSET_MS_MAX.unsigned_abs()
+}
+
 /// What stands for a mailbox id in audit entries: no mailbox id has a colon.
 const AUDITED: &str = "clock:";
 
@@ -48,7 +54,7 @@ impl Body for ClockRow {
 /// # Errors
 /// [`StageError`], also [`StageError::Raced`]: the next measurement is noted.
 pub async fn note(rim: &Rim, offset_ms: i64) -> Result<ClockRow, StageError> {
-    let (at, is_off) = (rim.now(), offset_ms.unsigned_abs() > OFFSET_MS_MAX.unsigned_abs());
+    let (at, is_off) = (rim.now(), is_off(offset_ms));
     let found = rim.read::<ClockRow>(&ClockRow::key_of()).await?;
     // A clock that was right from the first measurement on crosses nothing.
     let was_off = found.as_ref().is_some_and(|found| found.value.is_off);
