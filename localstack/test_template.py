@@ -269,6 +269,17 @@ class Policies(unittest.TestCase):
             own |= {"gateway"} if name == "DispatchQueue" else set()
             self.assertEqual(takes, own, name)
 
+    def test_functions_that_scan_are_where_clamd_is(self):
+        told = {"Clamd": "clamd.internal:3310", "ClamdSubnets": "subnet-1", "ClamdSecurityGroups": "sg-1"}
+        for parameters, scanning in (({}, set()), (told, {"AcceptFunction", "ReceiveFunction"})):
+            template = Template(**parameters)
+            functions = template.of("AWS::Lambda::Function")
+            self.assertEqual({name for name, f in functions.items() if "VpcConfig" in f}, scanning)
+            said = {f["Environment"]["Variables"]["SIGILLO_CLAMD"] for f in functions.values()}
+            self.assertEqual(said, {parameters.get("Clamd", "")})
+            able = {f for f, s in template.roles().items() if may(s, "ec2:CreateNetworkInterface", "*")}
+            self.assertEqual(able, {name.removesuffix("Function").lower() for name in scanning})
+
     def test_mail_by_ses_is_sent_only_where_it_was_chosen(self):
         identity = "arn:aws:ses:eu-south-1:111122223333:identity/pec.example"
         self.assertFalse(any(may(s, "ses:SendEmail", identity) for s in self.roles.values()))
@@ -311,7 +322,7 @@ class NamesOfTheCode(unittest.TestCase):
         template = Template(CertificateChainKey="settings/c.pem", **GATEWAY)
         given = template.of("AWS::CloudFormation::Stack")["GatewayStack"]["Parameters"]
         function = template.of("AWS::Lambda::Function")["DispatchFunction"]["Environment"]["Variables"]
-        not_its = {"SIGILLO_CONCURRENCY"}  # of a batch
+        not_its = {"SIGILLO_CONCURRENCY", "SIGILLO_CLAMD"}  # of a batch; it scans nothing
         told = {name: given[parameter] for name, parameter in said.items()}
         self.assertEqual(told, {name: value for name, value in function.items() if name not in not_its})
 

@@ -7,7 +7,7 @@ use machine::BuiltinScanner;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    // It knows the EICAR test file and says so in every log entry; a provider brings a real one.
+    // Where no clamd is named. It knows the EICAR test file, and says so in every log entry.
     let scanner = Arc::new(BuiltinScanner::new("")?);
     run(Name::Accept, Parts { scanner, ..Parts::default() }).await
 }

@@ -19,6 +19,7 @@
 //! | `SIGILLO_INCOMING_PREFIX` | where the receipt rule drops messages in the data bucket (`ingest`) | `ses/incoming/` |
 //! | `SIGILLO_SUBMISSION_PREFIX` | where Mail Manager drops submissions in the data bucket: below it one folder per organisation id (`ingest`) | `ses/submission/` |
 //! | `SIGILLO_SES_ORDINARY` | `true`: SES carries mail to ordinary recipients (`dispatch`; docs/divergences.md) | `false` |
+//! | `SIGILLO_CLAMD` | ClamAV's daemon, `HOST:PORT` (`accept`, `receive`; docs/viruses.md) | the built-in scanner, which is no protection |
 //! | `SIGILLO_FUNCTION` | which function the multi-call binary is; else `_HANDLER`, which Lambda sets from `Handler` | |
 //!
 //! `AWS_REGION`, credentials and `AWS_ENDPOINT_URL` are read by the SDK. With an endpoint given, S3 is addressed by
@@ -27,6 +28,7 @@
 
 use std::collections::BTreeMap;
 
+use machine::ClamdAddress;
 use serde::{Deserialize, Serialize};
 use stages::{jobs::QueueName, ports::Table};
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub submission_prefix: String,
     /// SES carries mail to ordinary recipients.
     pub ses_ordinary: bool,
+    /// ClamAV's daemon.
+    pub clamd: Option<ClamdAddress>,
 }
 
 /// Names of the tables.
@@ -172,6 +176,7 @@ impl Config {
             incoming_prefix: or("SIGILLO_INCOMING_PREFIX", "ses/incoming/"),
             submission_prefix: or("SIGILLO_SUBMISSION_PREFIX", "ses/submission/"),
             ses_ordinary: truth("SIGILLO_SES_ORDINARY", read)?,
+            clamd: clamd("SIGILLO_CLAMD", read)?,
         })
     }
 }
@@ -193,6 +198,14 @@ fn truth(variable: &'static str, read: impl Fn(&str) -> Option<String>) -> Resul
             Err(ConfigError::Value { variable, found: other.to_owned(), expected: "true or false" })
         }
     }
+}
+
+fn clamd(
+    variable: &'static str,
+    read: impl Fn(&str) -> Option<String>,
+) -> Result<Option<ClamdAddress>, ConfigError> {
+    let Some(found) = read(variable) else { return Ok(None) };
+    found.parse().map(Some).map_err(|_| ConfigError::Value { variable, found, expected: "HOST:PORT" })
 }
 
 fn signing_keys(text: &str) -> Result<Vec<SigningKey>, ConfigError> {
@@ -246,6 +259,7 @@ mod tests {
         assert_eq!((config.index_key.as_str(), config.concurrency), ("settings/index.ldif", 8));
         assert!(config.keys.is_empty());
         assert!(!config.ses_ordinary);
+        assert_eq!(config.clamd, None);
     }
 
     #[test]
@@ -287,9 +301,12 @@ mod tests {
             ("SIGILLO_CONCURRENCY", "many"),
             ("SIGILLO_RECIPIENTS_MAX", "-1"),
             ("SIGILLO_SES_ORDINARY", "yes"),
+            ("SIGILLO_CLAMD", "clamd.example"),
         ] {
             assert!(matches!(config(&[(name, value)]), Err(ConfigError::Value { .. })), "{name}");
         }
         assert_eq!(config(&[("SIGILLO_CONCURRENCY", "0")]).unwrap().concurrency, 1);
+        let clamd = config(&[("SIGILLO_CLAMD", "clamd.internal:3310")]).unwrap().clamd;
+        assert_eq!(clamd, Some(ClamdAddress::Tcp("clamd.internal:3310".to_owned())));
     }
 }

@@ -7,7 +7,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use lambda_runtime::{Context, LambdaEvent, service_fn};
-use machine::{NoCarrier, RandomIds, SystemClock};
+use machine::{Clamd, NoCarrier, RandomIds, SystemClock};
 use pec::Index;
 use serde_json::Value;
 use smime::{Anchors, CertificateError, Verifier};
@@ -115,7 +115,7 @@ impl fmt::Display for Name {
 /// What a deployment brings that is not AWS.
 #[derive(Clone)]
 pub struct Parts {
-    /// The virus scanner.
+    /// The virus scanner, where no clamd is named.
     pub scanner: Arc<dyn Scanner>,
     /// The way to other systems, but for what SES carries.
     pub carrier: Arc<dyn Carrier>,
@@ -188,6 +188,10 @@ impl Function {
         }
 
         // 3. The rim.
+        let scanner = match config.clamd.clone() {
+            Some(address) => Arc::new(Clamd::new(address)) as Arc<dyn Scanner>,
+            None => parts.scanner,
+        };
         let carrier = match config.ses_ordinary {
             true => Arc::new(SesCarrier::new(clients.ses, parts.carrier)) as Arc<dyn Carrier>,
             false => parts.carrier,
@@ -199,7 +203,7 @@ impl Function {
             queue: Arc::new(SqsQueue::new(clients.sqs, config.queues.clone())),
             signer: Arc::new(signer),
             carrier,
-            scanner: parts.scanner,
+            scanner,
             directory: match &directory {
                 Some(directory) => Arc::clone(directory) as Arc<dyn Directory>,
                 None => Arc::new(NoIndex),

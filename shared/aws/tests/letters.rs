@@ -6,6 +6,7 @@ mod emulator;
 mod provider;
 
 use aws::DynamoFacts;
+use aws::function::Name;
 use pec::{Instant, Kind};
 use provider::Alfa;
 use sigillo_tests::world::{ALFA, letters::message};
@@ -171,4 +172,16 @@ async fn a_tick_brings_what_hints_were_lost() {
     assert_eq!(stages::watch::sweep(alfa.rim(), later).await.expect("the store answers"), 1);
     alfa.settle().await;
     assert_eq!(folder(&alfa, "m-destinatario", INBOX).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_clamd_is_named_nothing_passes_without_it() {
+    let mut alfa = Alfa::new().await;
+    // An address that was free a moment ago: nobody answers there.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
+    alfa.config.clamd = Some(nobody.to_string().parse().expect("an address"));
+    let function = provider::open(Name::Accept, &alfa.config, &alfa.clients).await;
+    let letter = bytes::Bytes::from_static(b"Subject: Prova\r\n\r\nBuongiorno.\r\n");
+    assert!(function.rim().scanner.scan(&letter).await.is_err(), "the letter waits");
+    assert!(!function.rim().scanner.version().contains("test"), "{}", function.rim().scanner.version());
 }
