@@ -133,7 +133,7 @@ def index(der):
 
 
 def registry(passwords):
-    """Rows of the registry (registry.rs and accounts/password.rs in shared/stages/src): pk, sk, body."""
+    """Rows of the registry (registry.rs, domains.rs and accounts/password.rs in shared/stages/src): pk, sk, body."""
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     environment = {
         "id": PROVIDER,
@@ -150,6 +150,8 @@ def registry(passwords):
     for address, password in passwords.items():
         identifier = secrets.token_hex(16)
         yield f"address#{address}", "mailbox", mailbox(identifier, address, takes_ordinary=False)
+        local, name = address.split("@")
+        yield f"domain#{name}", f"mailbox#{local}", {"address": address, "mailbox": identifier}
         credentials = {"mailbox": identifier, "password_hash": hashed(password), "changed": now}
         yield f"account#{identifier}", "credentials", credentials
 

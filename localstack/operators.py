@@ -36,6 +36,7 @@ def main():
         read(sigillo, sent)
         audit(sigillo, sent)
         refuse(sigillo)
+        provision(sigillo)
         request(sigillo, outputs)
     letter.until(lambda: not letter.missing(aws, outputs), lambda: letter.missing(aws, outputs))
     asked = queries(aws, outputs, sent)
@@ -141,6 +142,51 @@ def refuse(sigillo):
     sent = sigillo.json("send", "--from", SENDER, "--to", RECIPIENT, "--wait-s", "120", file, code=1)
     seed.require(sent["state"] == "refused", f"a letter with Bcc: {sent}")
     sigillo.run("send", "--from", "mittente@altrove.example", "--to", RECIPIENT, file, code=64)
+
+
+def provision(sigillo):
+    """Environment, domains and accounts, on the tables; what they are then decides what becomes of letters."""
+    made = sigillo.json("environment", "add", "--mail-domain", demo.MAIL_DOMAIN)
+    seed.require((made["id"], made["address"]) == (demo.PROVIDER, demo.ADDRESS), f"the stack's environment: {made}")
+    sigillo.run("environment", "add", "--mail-domain", "altrove.example", code=1)
+
+    # 1. A domain waits for its MX records, which nobody publishes.
+    name = f"{uuid.uuid4().hex}.example"
+    (waits,) = sigillo.json("domain", "add", name, "--organisation", "altri", code=1)
+    seed.require((waits["name"], waits["active"]) == (name, False), f"a domain that waits: {waits}")
+    sigillo.run("account", "add", f"uno@{name}", code=1)
+    seed.require(name in [domain["name"] for domain in sigillo.json("domain", "list")], "it in the list")
+    sigillo.run("domain", "remove", name)
+    history = [entry["event"] for entry in sigillo.json("domain", "history", name)]
+    seed.require(sorted(history) == ["domain-added", "domain-removed"], f"what happened to it: {history}")
+    sigillo.run("domain", "remove", demo.DOMAIN, code=1)
+
+    # 2. An account, until it is disabled and after.
+    account = f"{uuid.uuid4().hex}@{demo.DOMAIN}"
+    sigillo.run("account", "add", account, "--alias", SENDER, code=1)
+    seed.require(sigillo.json("account", "add", account, "--quota-mib", "64")["password"], "a password")
+    seed.require(sigillo.json("account", "quota", account, "128")["quota_mib"] == 128, "its quota")
+    for change, state, code in [("disable", "not-delivered", 1), ("enable", "delivered", 0)]:
+        active = sigillo.json("account", change, account)["active"]
+        seed.require(active == (change == "enable"), f"it to be as told: {change}")
+        file = sigillo.file("letter.eml", f"Subject: {change}\nTo: {account}\n\nBuongiorno.\n")
+        sent = sigillo.json("send", "--from", SENDER, "--to", account, "--wait-s", "120", file, code=code)
+        seed.require(sent["state"] == state, f"what becomes of a letter after {change}: {sent}")
+    seed.require(len(sigillo.list(account)) == 1, "one letter in it")
+
+    # 3. Passwords and choices.
+    password = sigillo.json("account", "password", account)["password"]
+    app = sigillo.json("account", "app-password", "add", account, "ufficio")
+    seed.require(app["password"] != password, "a password of its own")
+    sigillo.run("account", "app-password", "revoke", account, app["id"])
+    (listed,) = sigillo.json("account", "app-password", "list", account)
+    seed.require(listed["id"] == app["id"] and listed["revoked"], f"it revoked: {listed}")
+    chosen = sigillo.json("account", "settings", account, "--ordinary", "take", "--receipts", "folder")
+    seed.require((chosen["ordinary"], chosen["receipts"]) == ("take", "folder"), f"what was chosen: {chosen}")
+    events = {entry["event"] for entry in sigillo.json("account", "sign-ins", account)}
+    wanted = {"account-added", "quota-set", "account-disabled", "account-enabled", "app-password-added", "password-set"}
+    seed.require(wanted <= events, f"what happened to it: {events}")
+    seed.require("last" in sigillo.json("clock", code=1), "a clock that was never compared")
 
 
 def request(sigillo, outputs):

@@ -19,7 +19,9 @@ pub use clock::Clock;
 pub use custody::{Backup, Restore};
 pub use gateway::{DoorsTls, Gateway};
 pub use levels::Sla;
-pub use provision::{AccountAdd, AccountQuota, DomainAdd, DomainHistory, DomainOne};
+pub use provision::{
+    AccountAdd, AccountQuota, DomainAdd, DomainHistory, DomainOne, Environment, EnvironmentAdd,
+};
 
 /// Certified mail (PEC): a provider in one process, and its tools.
 #[derive(Debug, Parser)]
@@ -50,6 +52,9 @@ pub enum Command {
     /// What others must be told about the domain of a running provider
     #[command(subcommand)]
     Domain(Domain),
+    /// Make a provider environment of a stack on AWS
+    #[command(subcommand)]
+    Environment(Environment),
     /// The national provider index
     #[command(subcommand)]
     Index(Index),
@@ -371,8 +376,8 @@ pub struct MailboxExport {
 pub enum Account {
     /// Make an account with a random password, shown once
     #[command(after_help = "\
-Works while the provider runs, and while it does not, as all of sigillo account. Its domain must be active
-(sigillo domain add). A certified mailbox has no aliases, forwards, auto-replies or catch-alls: the
+Works while the provider runs, and while it does not, as all of sigillo account; with --aws on the tables
+of a stack. Its domain must be active (sigillo domain add). A certified mailbox has no aliases, forwards, auto-replies or catch-alls: the
 options for them say why.
 
 Example:
@@ -482,9 +487,9 @@ Example:
 /// A command about one account
 #[derive(Debug, Args)]
 pub struct AccountOne {
-    /// Folder and form
+    /// Which provider, and form
     #[command(flatten)]
-    pub data: Data,
+    pub provider: Provider,
     /// The account
     pub address: Address,
 }
@@ -512,9 +517,9 @@ pub struct AppPasswordRevoke {
 /// `sigillo account sign-ins`
 #[derive(Debug, Args)]
 pub struct AccountSignIns {
-    /// Folder and form
+    /// Which provider, and form
     #[command(flatten)]
-    pub data: Data,
+    pub provider: Provider,
     /// The account
     pub address: Option<Address>,
     /// The month, UTC; the present one if none is named
@@ -528,8 +533,9 @@ pub enum Domain {
     /// Take a domain; it is active once its MX records name this provider, and nobody else
     #[command(after_help = "\
 The records must name the host of `sigillo up --host`, or the provider mail domain, which is all that is
-known while the provider does not run. The running provider looks again every day, and raises an alarm
-when they change. Exit code 1: taken, but not active.
+known while the provider does not run; with --aws the stack's GatewayHost, or that of SES where SES takes
+mail. The running provider (the gateway) looks again every day, and raises an alarm when they change.
+Exit code 1: taken, but not active.
 
 Example:
   sigillo domain add --data ./demo pec.beta.example --organisation beta")]
@@ -551,7 +557,7 @@ Example:
     #[command(after_help = "\
 Example:
   sigillo domain list --data ./demo --json")]
-    List(Data),
+    List(Provider),
     /// What happened to a domain in one month
     #[command(after_help = "\
 Example:

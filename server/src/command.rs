@@ -7,6 +7,7 @@ pub mod client;
 pub mod clock;
 pub mod deployment;
 pub mod domain;
+pub mod environment;
 pub mod gateway;
 pub mod index;
 pub mod init;

@@ -21,7 +21,7 @@ pub mod view;
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser as _;
-use cli::{Account, AppPassword, Audit, Cli, Command, Domain, Index, Keys, Mailbox};
+use cli::{Account, AppPassword, Audit, Cli, Command, Domain, Environment, Index, Keys, Mailbox};
 
 /// Runs one command line and says how it ended: 0, or what the command's help says; 64 for a wrong usage.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -60,6 +60,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Domain(Domain::Remove(args)) => command::domain::remove(&args),
         Command::Domain(Domain::List(args)) => command::domain::list(&args),
         Command::Domain(Domain::History(args)) => command::domain::history(&args),
+        Command::Environment(Environment::Add(args)) => command::environment::add(&args),
         Command::Index(Index::Fetch(args)) => command::index::fetch(&args),
         Command::Audit(Audit::Letter(args)) => command::audit::letter(&args),
         Command::Verify(args) => command::verify::run(&args),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::Data;
+use super::Provider;
 
 /// `sigillo clock`
 #[derive(Debug, Args)]
@@ -15,9 +15,9 @@ Exit codes: 0 the clock was right when it was compared last; 1 it was not, or ne
 Example:
   sigillo clock --data ./alfa")]
 pub struct Clock {
-    /// Folder and form
+    /// Which provider, and form
     #[command(flatten)]
-    pub data: Data,
+    pub provider: Provider,
     /// The month of the history, UTC; the present one if none is named
     #[arg(long, value_name = "YYYY-MM")]
     pub month: Option<String>,

@@ -1,9 +1,11 @@
 //! Arguments of what makes accounts and domains.
 
-use clap::Args;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
 use pec::Address;
 
-use super::{AccountOne, Data};
+use super::{AccountOne, Provider};
 
 /// `sigillo account add`
 #[derive(Debug, Args)]
@@ -56,9 +58,9 @@ pub struct DomainAdd {
 /// A command about one domain
 #[derive(Debug, Args)]
 pub struct DomainOne {
-    /// Folder and form
+    /// Which provider, and form
     #[command(flatten)]
-    pub data: Data,
+    pub provider: Provider,
     /// The domain
     #[arg(value_name = "DOMAIN")]
     pub name: String,
@@ -73,4 +75,37 @@ pub struct DomainHistory {
     /// The month, UTC; the present one if none is named
     #[arg(long, value_name = "YYYY-MM")]
     pub month: Option<String>,
+}
+
+/// `sigillo environment`
+#[derive(Debug, Subcommand)]
+pub enum Environment {
+    /// Make an environment, from its record in the provider index
+    #[command(after_help = "\
+The record is found in the stack's copy of the index (settings/index.ldif in its data bucket), by its
+id; it says where receipts for the provider go. The provider mail domain is served from then on, with a
+postmaster. What is there stays as it is: doing it again changes nothing. In the embedded form sigillo
+init does this.
+
+Example:
+  sigillo environment add --aws aws.json --mail-domain gestore.alfa.example")]
+    Add(EnvironmentAdd),
+}
+
+/// `sigillo environment add`
+#[derive(Debug, Args)]
+pub struct EnvironmentAdd {
+    /// What `aws cloudformation describe-stacks --stack-name STACK` prints. Credentials come from the environment or a
+    /// profile, as the aws command line's do
+    #[arg(long, value_name = "FILE.json")]
+    pub aws: PathBuf,
+    /// The id of its record, `providerName` or `providerUnit,providerName`; the stack's own if none is named
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// The provider mail domain, of those that the record manages: PEC ids and Message-IDs end in it
+    #[arg(long, value_name = "DOMAIN")]
+    pub mail_domain: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }

@@ -58,10 +58,10 @@ pub fn quota(args: &AccountQuota) -> Result<u8, CommandError> {
 
 /// Has it done and shows the mailbox as it is then.
 fn changed(args: &AccountOne, operation: Operation) -> Result<u8, CommandError> {
-    let done = operate(&args.data, operation)?;
+    let done = operate(&args.provider, operation)?;
     let Done::Account { address, active, quota_bytes, password } = done else { return Err(strange()) };
     let quota_mib = quota_bytes >> 20;
-    if args.data.json {
+    if args.provider.json {
         let mut shown = serde_json::json!({ "address": address, "active": active, "quota_mib": quota_mib });
         if let Some(password) = password {
             shown["password"] = password.into();
@@ -83,11 +83,13 @@ fn changed(args: &AccountOne, operation: Operation) -> Result<u8, CommandError> 
 /// # Errors
 /// [`CommandError`]
 pub fn password(args: &AccountOne) -> Result<u8, CommandError> {
-    let done = operate(&args.data, Operation::ResetPassword { address: args.address.clone() })?;
+    let done = operate(&args.provider, Operation::ResetPassword { address: args.address.clone() })?;
     let Done::Password { password, .. } = done else { return Err(strange()) };
     // The commands of the demo's accounts find their passwords there.
-    remember(&Folder::new(&args.data.data), &args.address, &password)?;
-    if args.data.json {
+    if args.provider.aws.is_none() {
+        remember(&Folder::new(&args.provider.data), &args.address, &password)?;
+    }
+    if args.provider.json {
         print_json(&serde_json::json!({ "address": args.address, "password": password }))?;
     } else {
         print(&format!("password  {password}  (shown once)"))?;
@@ -100,10 +102,12 @@ pub fn password(args: &AccountOne) -> Result<u8, CommandError> {
 /// # Errors
 /// [`CommandError`]
 pub fn add_app_password(args: &AppPasswordAdd) -> Result<u8, CommandError> {
-    let (AccountOne { data, address }, name) = (&args.account, &args.name);
+    let (AccountOne { provider, address }, name) = (&args.account, &args.name);
     let operation = Operation::AddAppPassword { address: address.clone(), name: name.clone() };
-    let Done::Password { password, id: Some(id) } = operate(data, operation)? else { return Err(strange()) };
-    if data.json {
+    let Done::Password { password, id: Some(id) } = operate(provider, operation)? else {
+        return Err(strange());
+    };
+    if provider.json {
         let shown = serde_json::json!({ "address": address, "id": id, "name": name, "password": password });
         print_json(&shown)?;
     } else {
@@ -118,9 +122,9 @@ pub fn add_app_password(args: &AppPasswordAdd) -> Result<u8, CommandError> {
 /// # Errors
 /// [`CommandError`]
 pub fn list(args: &AccountOne) -> Result<u8, CommandError> {
-    let done = operate(&args.data, Operation::ListAppPasswords { address: args.address.clone() })?;
+    let done = operate(&args.provider, Operation::ListAppPasswords { address: args.address.clone() })?;
     let Done::AppPasswords { app_passwords } = done else { return Err(strange()) };
-    if args.data.json {
+    if args.provider.json {
         print_json(&app_passwords)?;
         return Ok(0);
     }
@@ -137,9 +141,9 @@ pub fn list(args: &AccountOne) -> Result<u8, CommandError> {
 /// # Errors
 /// [`CommandError`]
 pub fn revoke(args: &AppPasswordRevoke) -> Result<u8, CommandError> {
-    let (AccountOne { data, address }, id) = (&args.account, &args.id);
-    operate(data, Operation::RevokeAppPassword { address: address.clone(), id: id.clone() })?;
-    if data.json {
+    let (AccountOne { provider, address }, id) = (&args.account, &args.id);
+    operate(provider, Operation::RevokeAppPassword { address: address.clone(), id: id.clone() })?;
+    if provider.json {
         print_json(&serde_json::json!({ "address": address, "id": id, "revoked": true }))?;
     } else {
         print(&printable(&format!("revoked   {id}")))?;
@@ -152,17 +156,17 @@ pub fn revoke(args: &AppPasswordRevoke) -> Result<u8, CommandError> {
 /// # Errors
 /// [`CommandError`]
 pub fn settings(args: &AccountSettings) -> Result<u8, CommandError> {
-    let AccountOne { data, address } = &args.account;
+    let AccountOne { provider, address } = &args.account;
     let operation = Operation::Choose {
         address: address.clone(),
         takes_ordinary: args.ordinary.map(|choice| choice == Ordinary::Take),
         receipts_in_inbox: args.receipts.map(|choice| choice == Receipts::Inbox),
     };
-    let done = operate(data, operation)?;
+    let done = operate(provider, operation)?;
     let Done::Chosen { takes_ordinary, receipts_in_inbox } = done else { return Err(strange()) };
     let ordinary = if takes_ordinary { "take" } else { "refuse" };
     let receipts = if receipts_in_inbox { "inbox" } else { "folder" };
-    if data.json {
+    if provider.json {
         let shown = serde_json::json!({ "address": address, "ordinary": ordinary, "receipts": receipts });
         print_json(&shown)?;
     } else {
@@ -178,9 +182,9 @@ pub fn settings(args: &AccountSettings) -> Result<u8, CommandError> {
 /// [`CommandError`]
 pub fn sign_ins(args: &AccountSignIns) -> Result<u8, CommandError> {
     let month = args.month.clone().unwrap_or_else(|| now().month());
-    let done = operate(&args.data, Operation::SignIns { address: args.address.clone(), month })?;
+    let done = operate(&args.provider, Operation::SignIns { address: args.address.clone(), month })?;
     let Done::SignIns { entries } = done else { return Err(strange()) };
-    if args.data.json {
+    if args.provider.json {
         print_json(&entries)?;
         return Ok(0);
     }

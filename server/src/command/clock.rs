@@ -18,11 +18,11 @@ use crate::{
 /// [`CommandError`]
 pub fn run(args: &Clock) -> Result<u8, CommandError> {
     let month = args.month.clone().unwrap_or_else(|| now().month());
-    let Done::Clock { last, history } = operate(&args.data, Operation::Clock { month })? else {
+    let Done::Clock { last, history } = operate(&args.provider, Operation::Clock { month })? else {
         return Err(strange());
     };
     let is_right = last.as_ref().is_some_and(|last| !last.is_off);
-    if args.data.json {
+    if args.provider.json {
         print_json(&json!({ "last": last, "history": history }))?;
         return Ok(u8::from(!is_right));
     }

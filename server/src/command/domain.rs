@@ -10,7 +10,7 @@ use super::{
     print, print_json,
 };
 use crate::{
-    cli::{Data, DomainAdd, DomainHistory, DomainOne, DomainRecords, DomainSettings},
+    cli::{DomainAdd, DomainHistory, DomainOne, DomainRecords, DomainSettings, Provider},
     demo::Demo,
     folder::Folder,
     operator::{Done, Operation},
@@ -23,9 +23,9 @@ use crate::{
 /// # Errors
 /// [`CommandError`]
 pub fn add(args: &DomainAdd) -> Result<u8, CommandError> {
-    let DomainOne { data, name } = &args.domain;
+    let DomainOne { provider, name } = &args.domain;
     let organisation = args.organisation.clone().unwrap_or_else(|| name.to_ascii_lowercase());
-    looked_at(data, Operation::AddDomain { name: name.clone(), organisation, ordinary: args.ordinary })
+    looked_at(provider, Operation::AddDomain { name: name.clone(), organisation, ordinary: args.ordinary })
 }
 
 /// `sigillo domain check`
@@ -33,13 +33,13 @@ pub fn add(args: &DomainAdd) -> Result<u8, CommandError> {
 /// # Errors
 /// [`CommandError`]
 pub fn check(args: &DomainOne) -> Result<u8, CommandError> {
-    looked_at(&args.data, Operation::CheckDomain { name: args.name.clone() })
+    looked_at(&args.provider, Operation::CheckDomain { name: args.name.clone() })
 }
 
 /// One domain, and 1 if its records are not as they must be.
-fn looked_at(data: &Data, operation: Operation) -> Result<u8, CommandError> {
-    let Done::Domains { domains } = operate(data, operation)? else { return Err(strange()) };
-    shown_domains(data, &domains)?;
+fn looked_at(provider: &Provider, operation: Operation) -> Result<u8, CommandError> {
+    let Done::Domains { domains } = operate(provider, operation)? else { return Err(strange()) };
+    shown_domains(provider, &domains)?;
     Ok(u8::from(domains.iter().any(|domain| domain.verdict != Verdict::Ours)))
 }
 
@@ -48,8 +48,8 @@ fn looked_at(data: &Data, operation: Operation) -> Result<u8, CommandError> {
 /// # Errors
 /// [`CommandError`]
 pub fn remove(args: &DomainOne) -> Result<u8, CommandError> {
-    operate(&args.data, Operation::RemoveDomain { name: args.name.clone() })?;
-    if args.data.json {
+    operate(&args.provider, Operation::RemoveDomain { name: args.name.clone() })?;
+    if args.provider.json {
         print_json(&json!({ "name": args.name, "removed": true }))?;
     } else {
         print(&printable(&format!("removed   {}", args.name)))?;
@@ -61,9 +61,9 @@ pub fn remove(args: &DomainOne) -> Result<u8, CommandError> {
 ///
 /// # Errors
 /// [`CommandError`]
-pub fn list(data: &Data) -> Result<u8, CommandError> {
-    let Done::Domains { domains } = operate(data, Operation::ListDomains)? else { return Err(strange()) };
-    shown_domains(data, &domains)?;
+pub fn list(provider: &Provider) -> Result<u8, CommandError> {
+    let Done::Domains { domains } = operate(provider, Operation::ListDomains)? else { return Err(strange()) };
+    shown_domains(provider, &domains)?;
     Ok(0)
 }
 
@@ -72,11 +72,11 @@ pub fn list(data: &Data) -> Result<u8, CommandError> {
 /// # Errors
 /// [`CommandError`]
 pub fn history(args: &DomainHistory) -> Result<u8, CommandError> {
-    let DomainOne { data, name } = &args.domain;
+    let DomainOne { provider, name } = &args.domain;
     let month = args.month.clone().unwrap_or_else(|| now().month());
-    let done = operate(data, Operation::DomainHistory { name: name.clone(), month })?;
+    let done = operate(provider, Operation::DomainHistory { name: name.clone(), month })?;
     let Done::SignIns { entries } = done else { return Err(strange()) };
-    if data.json {
+    if provider.json {
         print_json(&entries)?;
     } else {
         entries.iter().try_for_each(|entry| print(&printable(&account::line(entry))))?;
@@ -84,8 +84,8 @@ pub fn history(args: &DomainHistory) -> Result<u8, CommandError> {
     Ok(0)
 }
 
-fn shown_domains(data: &Data, domains: &[Watched]) -> std::io::Result<()> {
-    if data.json {
+fn shown_domains(provider: &Provider, domains: &[Watched]) -> std::io::Result<()> {
+    if provider.json {
         let json = |d: &Watched| {
             json!({ "name": d.name, "active": d.active_since.is_some(), "verdict": d.verdict,
                 "exchangers": d.exchangers, "indexed": d.indexed, "organisation": d.organisation,

@@ -1,26 +1,38 @@
-//! An operator's operation: asked of the provider that runs in the folder, or done in the folder of one that does not.
+//! An operator's operation: asked of the provider that runs in the folder, done in the folder of one that does not, or
+//! on the tables of a stack.
 
 use std::sync::Arc;
 
 use machine::{Argon2Passwords, BuiltinScanner};
-use stages::accounts::{Accounts, ManageError};
+use stages::{
+    accounts::{Accounts, ManageError},
+    domains::DomainError,
+};
 
-use super::{CommandError, client::Operations, failed, now, up};
+use super::{CommandError, client::Operations, deployment::Operator, failed, now, up};
 use crate::{
-    cli::Data,
+    cli::Provider,
     demo::Demo,
     folder::Folder,
     operator::{Done, Operation, perform},
 };
 
-/// Where the provider runs, it is asked; where it does not, its folder is opened for the operation.
-pub(super) fn operate(data: &Data, operation: Operation) -> Result<Done, CommandError> {
-    let folder = Folder::new(&data.data);
+/// On AWS with the operator's own credentials; else where the provider runs, it is asked, and where it does not, its
+/// folder is opened for the operation.
+pub(super) fn operate(provider: &Provider, operation: Operation) -> Result<Done, CommandError> {
+    match &provider.aws {
+        Some(description) => Operator::open(description)?.perform(operation),
+        None => in_folder(&Folder::new(&provider.data), operation),
+    }
+}
+
+/// For what is of the embedded form alone.
+pub(super) fn in_folder(folder: &Folder, operation: Operation) -> Result<Done, CommandError> {
     // A demo that was never made is not made here.
-    let demo = Demo::read(&folder)?;
+    let demo = Demo::read(folder)?;
     match folder.claim() {
-        Ok(_alone) => here(&folder, &demo, operation),
-        Err(_) => Ok(Operations::open(&folder)?.perform(&operation)?),
+        Ok(_alone) => here(folder, &demo, operation),
+        Err(_) => Ok(Operations::open(folder)?.perform(&operation)?),
     }
 }
 
@@ -38,7 +50,7 @@ fn here(folder: &Folder, demo: &Demo, operation: Operation) -> Result<Done, Comm
         // MX records are compared with the provider mail domain alone: the doors' host is told to `up` only.
         let office = up::office(&accounts, None, None, demo)?;
         perform(&office, operation, now()).await.map_err(|error| match error {
-            ManageError::Stage(error) => failed(error),
+            ManageError::Stage(error) | ManageError::Domain(DomainError::Stage(error)) => failed(error),
             error => CommandError::Account(error.to_string()),
         })
     })

@@ -1,7 +1,7 @@
 //! A deployment as its operator sees it: CloudFormation's description of the stack names tables, buckets, queues, the
 //! key and the limits, and the operator's own credentials say what may be done with them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use aws_config::Region;
 use aws_sdk_dynamodb::config::ProvideCredentials as _;
@@ -11,6 +11,7 @@ use stages::{BlobKey, Rim, ports::BlobError};
 use crate::{
     Clients, Config,
     config::ConfigError,
+    directory::{DirectoryError, S3Directory},
     function::{Function, Name, Parts, StartError},
 };
 
@@ -41,6 +42,12 @@ const PARAMETERS: [(&str, &str); 3] = [
 /// The output that names the signing key.
 const SIGNING_KEY: &str = "SigningKeyArn";
 
+/// Parameters that say who the provider is, and where mail for it enters.
+const ENVIRONMENT: &str = "Environment";
+const GATEWAY: &str = "Gateway";
+const GATEWAY_HOST: &str = "GatewayHost";
+const INCOMING_DOOR: &str = "IncomingDoor";
+
 /// Why a deployment cannot be used. Displays finish the sentence "failed to …".
 #[derive(Debug, thiserror::Error)]
 pub enum DeploymentError {
@@ -61,6 +68,9 @@ pub enum DeploymentError {
     /// The ports do not open.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// No provider index.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// The data bucket does not answer.
     #[error("read a setting")]
     Settings(#[from] BlobError),
@@ -78,6 +88,10 @@ pub struct Description {
     pub region: String,
     /// ARN of its signing key.
     pub signing_key: String,
+    /// Id of the environment that the key signs for.
+    pub environment: String,
+    /// Hosts that MX records of its domains may name: the gateway's, and that of SES where SES takes mail.
+    pub hosts: Vec<String>,
 }
 
 impl Description {
@@ -102,10 +116,19 @@ impl Description {
         }
         // arn:PARTITION:cloudformation:REGION:ACCOUNT:stack/...
         let region = stack.id.split(':').nth(3).filter(|region| !region.is_empty());
+        let region = region.ok_or(DeploymentError::Description)?.to_owned();
+        let parameter = |name: &str| parameters.get(name).copied().unwrap_or_default();
+        let ses =
+            (parameter(INCOMING_DOOR) == "true").then(|| format!("inbound-smtp.{region}.amazonaws.com"));
+        let gateway = (parameter(GATEWAY) == "true").then(|| parameter(GATEWAY_HOST).to_owned());
+        // In the template it is a part of some JSON.
+        let environment = serde_json::from_str(&format!("\"{}\"", parameter(ENVIRONMENT)));
         Ok(Self {
             config: Config::read(&|name| variables.get(name).map(|value| (*value).to_owned()))?,
-            region: region.ok_or(DeploymentError::Description)?.to_owned(),
+            region,
             signing_key: output(SIGNING_KEY)?.to_owned(),
+            environment: environment.map_err(|_| DeploymentError::Description)?,
+            hosts: gateway.into_iter().chain(ses).collect(),
         })
     }
 }
@@ -141,6 +164,17 @@ impl Deployment {
     #[must_use]
     pub fn rim(&self) -> &Rim {
         self.function.rim()
+    }
+
+    /// The ports with the provider index, for what is judged by it.
+    ///
+    /// # Errors
+    /// [`DeploymentError`] without an index in the data bucket.
+    pub async fn with_index(&self) -> Result<Rim, DeploymentError> {
+        let Config { buckets, index_key, .. } = self.description.config.clone();
+        let now = self.rim().now();
+        let directory = S3Directory::open(self.clients.s3.clone(), buckets.data, index_key, now).await?;
+        Ok(Rim { directory: Arc::new(directory), ..self.rim().clone() })
     }
 
     /// The trust anchors that the functions use, PEM.
@@ -211,7 +245,10 @@ mod tests {
             outputs.map(|name| json!({ "OutputKey": name, "OutputValue": format!("the {name}") })).collect();
         let parameters = json!([
             { "ParameterKey": "RecipientsMax", "ParameterValue": "7" },
-            { "ParameterKey": "Environment", "ParameterValue": "Sigillo" },
+            { "ParameterKey": "Environment", "ParameterValue": "Posta \\\"uno\\\"" },
+            { "ParameterKey": "Gateway", "ParameterValue": "true" },
+            { "ParameterKey": "GatewayHost", "ParameterValue": "mail.gestore.example" },
+            { "ParameterKey": "IncomingDoor", "ParameterValue": "false" },
         ]);
         json!({ "Stacks": [{
             "StackId": "arn:aws:cloudformation:eu-south-1:111122223333:stack/sigillo/0a1b", "StackName": "sigillo",
@@ -225,6 +262,10 @@ mod tests {
         assert_eq!((said.region.as_str(), said.signing_key.as_str()), ("eu-south-1", "the SigningKeyArn"));
         assert_eq!(said.config.tables.log, "the LegalLogTable");
         assert_eq!(said.config.queues[&stages::jobs::QueueName::Deliver], "the DeliverQueueUrl");
+        assert_eq!(
+            (said.environment.as_str(), said.hosts),
+            ("Posta \"uno\"", vec!["mail.gestore.example".to_owned()])
+        );
         assert_eq!(said.config.limits.recipients_max, 7);
         assert_eq!(said.config.limits.technical_bytes_max, pec::check::Limits::default().technical_bytes_max);
     }
@@ -247,6 +288,9 @@ mod tests {
     fn the_template_has_every_output_and_parameter_that_is_read() {
         for name in OUTPUTS.iter().map(|(_, name)| *name).chain([SIGNING_KEY]) {
             assert!(TEMPLATE.contains(&format!("\n  {name}: {{ Value: ")), "{name}");
+        }
+        for name in [ENVIRONMENT, GATEWAY, GATEWAY_HOST, INCOMING_DOOR] {
+            assert!(TEMPLATE.contains(&format!("\n  {name}:\n    Type: ")), "{name}");
         }
         for (variable, name) in PARAMETERS {
             assert!(TEMPLATE.contains(&format!("\n  {name}:\n    Type: ")), "{name}");

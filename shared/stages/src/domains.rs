@@ -399,7 +399,7 @@ fn alarm(now: &Watched) {
     }
 }
 
-async fn note(
+pub(crate) async fn note(
     rim: &Rim,
     draft: &mut Draft,
     name: &str,

@@ -13,6 +13,7 @@ pub mod deliver;
 pub mod dispatch;
 pub mod domains;
 pub mod door;
+pub mod environments;
 pub mod error;
 pub mod ids;
 pub mod issue;

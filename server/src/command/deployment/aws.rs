@@ -1,22 +1,28 @@
 //! Every port with the operator's own credentials.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use aws::deployment::{Deployment, Description};
+use carrier::Dns;
+use machine::Argon2Passwords;
 use mime::Rope;
 use pec::{Address, Instant, Transaction};
 use stages::{
     StageError,
+    accounts::{Accounts, ManageError},
+    domains::DomainError,
     door::{self, Channel, DoorError, Submission},
+    environments::{EnvironmentError, establish},
     log::LogEntry,
-    registry::Mailbox,
+    registry::{Environment, Mailbox},
 };
 use tokio::runtime::Runtime;
 
 use crate::{
-    command::{CommandError, chain, reach::Account},
+    command::{CommandError, chain, failed, now, reach::Account},
     folder::read_bounded,
     http::wire::{Folders, Page, Progress, Submitted},
+    operator::{Done, Office, Operation, perform},
     view,
 };
 
@@ -75,7 +81,7 @@ impl Operator {
         take: impl FnMut(LogEntry),
     ) -> Result<(), CommandError> {
         // Nothing was decided after now.
-        let to = to.min(crate::command::now().plus_s(1));
+        let to = to.min(now().plus_s(1));
         let tables = self.deployment.description.config.tables.clone();
         let facts = aws::DynamoFacts::new(self.deployment.clients.dynamodb.clone(), tables);
         self.run(async { Ok(facts.letters_between(from, to, take).await?) })
@@ -112,6 +118,42 @@ impl Operator {
         self.runtime.block_on(request).map_err(|error| match error {
             aws::csr::CsrError::Request(error) => CommandError::Usage(format!("failed to {error}")),
             error => unreachable(&error),
+        })
+    }
+
+    /// An operation on accounts and domains.
+    ///
+    /// # Errors
+    /// [`CommandError`]
+    pub fn perform(&self, operation: Operation) -> Result<Done, CommandError> {
+        self.runtime.block_on(async {
+            let rim = self.deployment.with_index().await.map_err(|e| unreachable(&e))?;
+            let Description { environment, hosts, .. } = self.deployment.description.clone();
+            let accounts = Accounts::open(rim, Arc::new(Argon2Passwords::default())).await;
+            let accounts = Arc::new(accounts.map_err(|e| unreachable(&e))?);
+            let names = Arc::new(Dns::new(None).map_err(failed)?);
+            let office = Office { accounts, names, hosts, environment, backups: None };
+            perform(&office, operation, now()).await.map_err(|error| match error {
+                ManageError::Stage(error) | ManageError::Domain(DomainError::Stage(error)) => {
+                    unreachable(&error)
+                }
+                error => CommandError::Account(error.to_string()),
+            })
+        })
+    }
+
+    /// Makes an environment, the stack's own if none is named.
+    ///
+    /// # Errors
+    /// [`CommandError`]
+    pub fn establish(&self, id: Option<&str>, mail_domain: &str) -> Result<Environment, CommandError> {
+        let id = id.unwrap_or(&self.deployment.description.environment);
+        self.runtime.block_on(async {
+            let rim = self.deployment.with_index().await.map_err(|e| unreachable(&e))?;
+            establish(&rim, id, mail_domain, now()).await.map_err(|error| match error {
+                EnvironmentError::Stage(error) => unreachable(&error),
+                error => CommandError::Account(error.to_string()),
+            })
         })
     }
 

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use mime::Rope;
 use pec::{Address, Instant, Transaction};
-use stages::log::LogEntry;
+use stages::{log::LogEntry, registry::Environment};
 
 use crate::{
     cli::Gateway,
     command::{CommandError, reach::Account},
     http::wire::{Folders, Page, Progress, Submitted},
+    operator::{Done, Operation},
 };
 
 /// Says that it is not there.
@@ -77,6 +78,22 @@ impl Operator {
     /// # Errors
     /// None.
     pub fn certificate_request(&self, _: Option<&str>, _: &str, _: &Address) -> Result<String, CommandError> {
+        match *self {}
+    }
+
+    /// Never called: there is nobody.
+    ///
+    /// # Errors
+    /// None.
+    pub fn perform(&self, _: Operation) -> Result<Done, CommandError> {
+        match *self {}
+    }
+
+    /// Never called: there is nobody.
+    ///
+    /// # Errors
+    /// None.
+    pub fn establish(&self, _: Option<&str>, _: &str) -> Result<Environment, CommandError> {
         match *self {}
     }
 }

@@ -44,6 +44,8 @@ pub enum AuditEvent {
     QuotaSet,
     /// Ordinary mail, or the place of receipts, was chosen.
     SettingsChosen,
+    /// A provider environment was made, with its mail domain.
+    EnvironmentMade,
     /// A domain was taken.
     DomainAdded,
     /// A domain became active.
@@ -74,6 +76,7 @@ impl AuditEvent {
             Self::AccountEnabled => "account-enabled",
             Self::QuotaSet => "quota-set",
             Self::SettingsChosen => "settings-chosen",
+            Self::EnvironmentMade => "environment-made",
             Self::DomainAdded => "domain-added",
             Self::DomainActivated => "domain-activated",
             Self::DomainChanged => "domain-changed",
