@@ -254,9 +254,10 @@ def check(aws, template, stack, parameters, outputs):
     alarms = aws.cloudwatch.describe_alarms(AlarmNamePrefix=stack)["MetricAlarms"]
     require(all(alarm["AlarmActions"] == [outputs["AlarmTopicArn"]] for alarm in alarms), "where alarms go")
     names = {alarm["AlarmName"].removeprefix(f"{stack}-") for alarm in alarms}
-    stages = [name for name in handlers(template) if name != "notarize"]
+    stages = [name for name in handlers(template) if name not in ("notarize", "directory")]
     wanted = {f"{s}-{a}" for s in stages for a in ("dead-letters", "oldest", "errors", "throttles")}
-    wanted |= {"legal-log-altered", "vault-behind", "vault-lost", "unpaid-debts", "no-tick", "notarize-errors", "notices"}
+    wanted |= {"legal-log-altered", "vault-behind", "vault-lost", "unpaid-debts", "no-tick", "notices"}
+    wanted |= {"notarize-errors", "directory-errors"}
     require(names == wanted, f"alarms: {names ^ wanted}")
 
 
@@ -309,11 +310,14 @@ def check_functions(aws, template, stack):
         name = f"{stack}-{handler}"
         sources = {event["Type"] for event in said["Events"].values()} - {"ScheduleV2"}
         found = mappings(aws, name)
-        require(len(found) == len(sources) == 1, f"mappings of {name}: {found}")
-        require(found[0]["FunctionResponseTypes"] == ["ReportBatchItemFailures"], f"mapping of {name}")
+        # A schedule alone feeds `directory`.
+        require(len(found) == len(sources) == (handler != "directory"), f"mappings of {name}: {found}")
+        responses = [mapping["FunctionResponseTypes"] for mapping in found]
+        require(responses == [["ReportBatchItemFailures"]] * len(found), f"mapping of {name}: {responses}")
     schedules = aws.scheduler.list_schedules()["Schedules"]
     targets = [schedule["Target"]["Arn"].rpartition(":")[2] for schedule in schedules]
-    require(targets.count(f"{stack}-watch") == 1, f"schedule of watch: {targets}")
+    for scheduled in ("watch", "directory"):
+        require(targets.count(f"{stack}-{scheduled}") == 1, f"schedule of {scheduled}: {targets}")
 
 
 def check_queues(aws, template, outputs):

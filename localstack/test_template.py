@@ -42,6 +42,12 @@ GATEWAY = {
     "GatewaySecretArn": "arn:aws:secretsmanager:eu-south-1:111122223333:secret:sigillo/doors-AbCdEf",
 }
 
+# And one that fetches the provider index.
+DIRECTORY = {
+    "DirectoryUrl": "https://index.example/index.ldif.p7m",
+    "DirectorySecretArn": "arn:aws:secretsmanager:eu-south-1:111122223333:secret:sigillo/directory-AbCdEf",
+}
+
 
 def read(path):
     return (ROOT / path).read_text()
@@ -147,7 +153,7 @@ class Template:
         roles, managed = self.of("AWS::IAM::Role"), self.of("AWS::IAM::ManagedPolicy")
         found = {}
         for name, role in roles.items():
-            if name == "WatchScheduleRole":
+            if name.endswith("ScheduleRole"):
                 continue
             documents = [policy["PolicyDocument"] for policy in role["Policies"]]
             documents += [managed[policy]["PolicyDocument"] for policy in role.get("ManagedPolicyArns", [])]
@@ -172,7 +178,7 @@ def may(statements, action, resource):
 
 class Policies(unittest.TestCase):
     def setUp(self):
-        self.template = Template(**GATEWAY)
+        self.template = Template(**GATEWAY, **DIRECTORY)
         self.roles = self.template.roles()
         self.log = self.template.attribute("LegalLogTable", "Arn")
 
@@ -180,7 +186,7 @@ class Policies(unittest.TestCase):
         return self.template.of("AWS::DynamoDB::Table")["LegalLogTable"]["ResourcePolicy"]["PolicyDocument"]["Statement"]
 
     def test_no_role_may_change_or_remove_an_entry_of_the_log(self):
-        self.assertEqual(len(self.roles), 10)
+        self.assertEqual(len(self.roles), 11)
         for function, statements in self.roles.items():
             for action in WRITES:
                 for resource in (self.log, f"{self.log}/index/by-day"):
@@ -279,6 +285,14 @@ class Policies(unittest.TestCase):
             self.assertEqual(said, {parameters.get("Clamd", "")})
             able = {f for f, s in template.roles().items() if may(s, "ec2:CreateNetworkInterface", "*")}
             self.assertEqual(able, {name.removesuffix("Function").lower() for name in scanning})
+
+    def test_only_directory_puts_an_index_in_force_and_only_where_one_is_fetched(self):
+        data = self.template.attribute("DataBucket", "Arn")
+        for key in ("index.ldif", "index.ldif.p7m", "anchors.pem", "directory/server-ca.pem", "certificates/main.pem"):
+            writes = {f for f, s in self.roles.items() if may(s, "s3:PutObject", f"{data}/settings/{key}")}
+            self.assertEqual(writes, {"directory"} if key.startswith("index.ldif") else set(), key)
+        self.assertNotIn("directory", Template().roles())
+        self.assertNotIn("DirectoryFunction", Template().of("AWS::Lambda::Function"))
 
     def test_mail_by_ses_is_sent_only_where_it_was_chosen(self):
         identity = "arn:aws:ses:eu-south-1:111122223333:identity/pec.example"

@@ -4,17 +4,16 @@ pub mod backup;
 pub mod cli;
 pub mod command;
 pub mod demo;
-pub mod directory;
 pub mod doors;
 pub mod folder;
 pub mod http;
+pub mod index;
 pub mod letter;
 pub mod operator;
 pub mod rates;
 pub mod settings;
 pub mod text;
 pub mod timekeeper;
-pub mod tls;
 pub mod verify;
 pub mod view;
 

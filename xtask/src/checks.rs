@@ -9,13 +9,14 @@ use std::{
 use crate::run::{self, output, root};
 
 /// Which of our crates each of ours may stand on (design: `mime ← smime ← pec ← stages ← machine ← {embedded, aws} ← {server, functions}`).
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("sigillo-mime", &[]),
     ("sigillo-net", &[]),
     ("sigillo-smime", &["sigillo-mime"]),
     ("sigillo-pec", &["sigillo-mime", "sigillo-smime"]),
     ("sigillo-stages", &["sigillo-mime", "sigillo-smime", "sigillo-pec"]),
     ("sigillo-machine", &["sigillo-mime", "sigillo-pec", "sigillo-stages"]),
+    ("sigillo-directory", &["sigillo-smime", "sigillo-pec"]),
     ("sigillo-carrier", &["sigillo-pec", "sigillo-stages", "sigillo-smtp"]),
     ("sigillo-imap", &["sigillo-mime", "sigillo-pec", "sigillo-stages", "sigillo-net"]),
     ("sigillo-pop3", &["sigillo-stages", "sigillo-net"]),
@@ -23,7 +24,17 @@ const MAY_USE: [(&str, &[&str]); 11] = [
         "sigillo-embedded",
         &["sigillo-mime", "sigillo-smime", "sigillo-pec", "sigillo-stages", "sigillo-machine"],
     ),
-    ("sigillo-aws", &["sigillo-mime", "sigillo-smime", "sigillo-pec", "sigillo-stages", "sigillo-machine"]),
+    (
+        "sigillo-aws",
+        &[
+            "sigillo-mime",
+            "sigillo-smime",
+            "sigillo-pec",
+            "sigillo-stages",
+            "sigillo-machine",
+            "sigillo-directory",
+        ],
+    ),
 ];
 
 /// Crates that know nothing of AWS, nor does anything that they stand on.

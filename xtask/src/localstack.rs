@@ -27,8 +27,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What checks the template, in a virtual environment of its own: it asks for other versions than the emulator does.
 const CHECKS_VENV: &str = "target/localstack/checks-venv";
 
-/// What is tried with a deployment after what operators do, in this order: a letter, roles, memory, costs, faults, an altered log.
-const LETTERS: [&str; 6] = ["letter.py", "least.py", "memory.py", "budget.py", "healing.py", "tamper.py"];
+/// What is tried with a deployment after what operators do, in this order: the provider index, a letter, roles, memory, costs, faults, an altered log.
+const LETTERS: [&str; 7] =
+    ["directory.py", "letter.py", "least.py", "memory.py", "budget.py", "healing.py", "tamper.py"];
 
 /// The AWS form on this machine.
 #[derive(Args)]

@@ -19,7 +19,6 @@ use crate::{
     folder::{Folder, FolderError},
     http::wire::{Folders, IDEMPOTENCY_KEY, MAIL_FROM, Page, Progress, RCPT_TO, Submitted},
     operator::{Done, Operation},
-    tls,
 };
 
 /// doors.json and PEM files are smaller.
@@ -220,10 +219,10 @@ impl Account for Client {
 
 fn agent(ca: &Path) -> Result<Agent, ClientError> {
     let pem = Folder::read(ca, FILE_BYTES_MAX)?;
-    let anchors =
-        tls::certificates(&pem).map_err(|error| ClientError::File(ca.to_owned(), error.to_string()))?;
+    let anchors = directory::tls::certificates(&pem)
+        .map_err(|error| ClientError::File(ca.to_owned(), error.to_string()))?;
     let config = Agent::config_builder()
-        .tls_config(tls::config(&anchors, None))
+        .tls_config(directory::tls::config(&anchors, None))
         .https_only(true)
         // The provider is on this machine or on this network: no proxy.
         .proxy(None)

@@ -1,15 +1,19 @@
 //! `sigillo index`: the national provider index.
 
 use super::{CommandError, failed, now, print, print_json};
-use crate::{cli::IndexFetch, directory::Source, folder::Folder};
+use crate::{
+    cli::IndexFetch,
+    folder::Folder,
+    index::{keep, source},
+};
 
 /// `sigillo index fetch`: once, now. A running provider takes the new index up within a minute.
 ///
 /// # Errors
 /// [`CommandError`] when the index is not put in force; the last good copy stays.
 pub fn fetch(args: &IndexFetch) -> Result<u8, CommandError> {
-    let fetched = Source::open(&args.directory).map_err(failed)?.fetch(now()).map_err(failed)?;
-    fetched.keep(&Folder::new(&args.data.data)).map_err(failed)?;
+    let fetched = source(&args.directory).map_err(failed)?.fetch(now()).map_err(failed)?;
+    keep(&fetched, &Folder::new(&args.data.data)).map_err(failed)?;
     let signed = &fetched.signed;
     let (records, signer) = (signed.index.records().len(), signed.signer.subject());
     let complaints: Vec<String> = signed.index.complaints().iter().map(ToString::to_string).collect();

@@ -18,10 +18,10 @@ use crate::{
     backup::Backups,
     cli::{Outgoing, Up},
     demo::Demo,
-    directory::{Source, keep_fresh},
     doors::{Doors, Ground, Kind, Places, file::DoorsFile, open_mail},
     folder::{Access, Folder},
     http,
+    index::{keep_fresh, source},
     operator::{Office, Token},
     rates,
     settings::Published,
@@ -63,8 +63,8 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     demo.register(provider.rim(), &accounts).await?;
     provider.start().await.map_err(failed)?;
 
-    let directory = args.directory.as_ref().map(|file| Source::open(file)).transpose().map_err(failed)?;
-    let directory = directory.map(|source| tokio::spawn(keep_fresh(source, folder.clone(), now)));
+    let directory = args.directory.as_ref().map(|file| source(file)).transpose().map_err(failed)?;
+    let directory = directory.map(|index| tokio::spawn(keep_fresh(index, folder.clone(), now)));
 
     // 3. The doors: they listen, then they are announced.
     let tls = Tls::from_files(&folder.pki("tls.pem"), &folder.pki("tls.key")).map_err(failed)?;

@@ -20,6 +20,8 @@
 //! | `SIGILLO_SUBMISSION_PREFIX` | where Mail Manager drops submissions in the data bucket: below it one folder per organisation id (`ingest`) | `ses/submission/` |
 //! | `SIGILLO_SES_ORDINARY` | `true`: SES carries mail to ordinary recipients (`dispatch`; docs/divergences.md) | `false` |
 //! | `SIGILLO_CLAMD` | ClamAV's daemon, `HOST:PORT` (`accept`, `receive`; docs/viruses.md) | the built-in scanner, which is no protection |
+//! | `SIGILLO_DIRECTORY_URL` | where the signed provider index is (`directory`; docs/provider-index.md) | nothing is fetched |
+//! | `SIGILLO_DIRECTORY_SECRET` | secret with the client certificate and its key | refused with a URL |
 //! | `SIGILLO_FUNCTION` | which function the multi-call binary is; else `_HANDLER`, which Lambda sets from `Handler` | |
 //!
 //! `AWS_REGION`, credentials and `AWS_ENDPOINT_URL` are read by the SDK. With an endpoint given, S3 is addressed by
@@ -62,6 +64,17 @@ pub struct Config {
     pub ses_ordinary: bool,
     /// ClamAV's daemon.
     pub clamd: Option<ClamdAddress>,
+    /// Where the provider index is fetched.
+    pub index_source: Option<IndexSource>,
+}
+
+/// Where the provider index is fetched, and as whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexSource {
+    /// HTTPS.
+    pub url: String,
+    /// Name or ARN of the secret with the client certificate.
+    pub secret: String,
 }
 
 /// Names of the tables.
@@ -177,6 +190,10 @@ impl Config {
             submission_prefix: or("SIGILLO_SUBMISSION_PREFIX", "ses/submission/"),
             ses_ordinary: truth("SIGILLO_SES_ORDINARY", read)?,
             clamd: clamd("SIGILLO_CLAMD", read)?,
+            index_source: match read("SIGILLO_DIRECTORY_URL") {
+                Some(url) => Some(IndexSource { url, secret: must("SIGILLO_DIRECTORY_SECRET")? }),
+                None => None,
+            },
         })
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     facts::remembered::Remembered,
     ingest::{self, Ingest},
     notarize::{self, StreamEvent},
+    refresh::Refresher,
     shell::{self, batch::Rule},
     signer::{KeyChain, KeysError, KmsSigner},
 };
@@ -55,11 +56,13 @@ pub enum Name {
     Watch,
     /// The log's stream to the vault.
     Notarize,
+    /// The provider index, fetched daily.
+    Directory,
 }
 
 impl Name {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ingest,
         Self::Accept,
         Self::Seal,
@@ -69,6 +72,7 @@ impl Name {
         Self::Certify,
         Self::Watch,
         Self::Notarize,
+        Self::Directory,
     ];
 
     /// As its folder is named.
@@ -84,6 +88,7 @@ impl Name {
             Self::Certify => "certify",
             Self::Watch => "watch",
             Self::Notarize => "notarize",
+            Self::Directory => "directory",
         }
     }
 
@@ -174,7 +179,7 @@ impl Function {
         parts: Parts,
     ) -> Result<Self, StartError> {
         let blobs = Arc::new(S3Blobs::new(clients.s3.clone(), config.buckets.clone()));
-        let stage = !matches!(name, Name::Ingest | Name::Notarize);
+        let stage = !matches!(name, Name::Ingest | Name::Notarize | Name::Directory);
 
         // 1. Settings from the data bucket: index, anchors, certificates.
         let directory = if stage { Some(Arc::new(open_directory(&clients, &config).await?)) } else { None };
@@ -286,6 +291,9 @@ impl Function {
 /// What keeps it from starting, or Lambda's runtime from answering.
 pub async fn run(name: Name, parts: Parts) -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
+    if name == Name::Directory {
+        return keep_index().await;
+    }
     let function = open(name, parts).await.inspect_err(|error| {
         tracing::error!(error = %error, "the function does not start");
     })?;
@@ -304,7 +312,7 @@ pub async fn run(name: Name, parts: Parts) -> Result<(), Error> {
             let serve = |event: LambdaEvent<Value>| watch(function, event);
             lambda_runtime::run(service_fn(serve)).await
         }
-        Name::Notarize => {
+        Name::Notarize | Name::Directory => {
             let serve = |event: LambdaEvent<StreamEvent>| async move {
                 let failed = function.stream(event.payload).await;
                 let items: Vec<Value> =
@@ -320,6 +328,21 @@ pub async fn run(name: Name, parts: Parts) -> Result<(), Error> {
             lambda_runtime::run(service_fn(serve)).await
         }
     }
+}
+
+/// The provider index: nothing else of a function is needed for it.
+async fn keep_index() -> Result<(), Error> {
+    let shared = Clients::environment(None).await;
+    let secrets = aws_sdk_secretsmanager::Client::new(&shared);
+    let refresher = Refresher::new(Clients::new(&shared).s3, secrets, Config::from_env()?)?;
+    let refresher = &refresher;
+    let serve = |_: LambdaEvent<Value>| async move {
+        let fetched = refresher.tick(SystemClock.now()).await.inspect_err(|error| {
+            tracing::error!(alarm = "directory", error = %error, "the provider index stays as it was");
+        })?;
+        Ok::<_, Error>(serde_json::json!({ "fetched": fetched }))
+    };
+    lambda_runtime::run(service_fn(serve)).await
 }
 
 async fn open(name: Name, parts: Parts) -> Result<Function, StartError> {

@@ -4,7 +4,6 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_sdk_sqs::types::Message;
-use serde::Deserialize;
 use stages::{Job, Rim, jobs::QueueName, ports::Carrier};
 use tokio::{
     sync::Semaphore,
@@ -16,6 +15,7 @@ use crate::{
     Clients, Config,
     config::ConfigError,
     function::{Function, Name, Parts, StartError},
+    secrets::{self, Pair, SecretError},
     shell::{
         self,
         batch::{self, Record, Rule},
@@ -38,26 +38,6 @@ const LONGEST: Duration = Duration::from_secs(3600);
 const PAUSE: Duration = Duration::from_secs(2);
 /// How often it is looked whether there is a new provider index.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-
-/// Why a secret cannot be used. Displays finish the sentence "failed to …".
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    /// Secrets Manager does not give it.
-    #[error("read the secret {0}: {1}")]
-    Unread(String, String),
-    /// It is not what it should be.
-    #[error("understand the secret {0}: expected JSON with \"certificate\" and \"key\", both PEM")]
-    Form(String),
-}
-
-/// A certificate of the doors, as it lies in Secrets Manager.
-#[derive(Clone, Deserialize, PartialEq, Eq)]
-pub struct DoorCertificate {
-    /// The chain, PEM, the doors' own certificate first.
-    pub certificate: String,
-    /// Its key, PEM.
-    pub key: String,
-}
 
 /// The gateway's side of AWS.
 pub struct Gateway {
@@ -107,13 +87,8 @@ impl Gateway {
     ///
     /// # Errors
     /// [`SecretError`], without a word of what is in it.
-    pub async fn certificate(&self, secret: &str) -> Result<DoorCertificate, SecretError> {
-        let read = self.secrets.get_secret_value().secret_id(secret).send().await;
-        let read = read.map_err(|error| {
-            SecretError::Unread(secret.to_owned(), error.into_service_error().to_string())
-        })?;
-        let text = read.secret_string().unwrap_or_default();
-        serde_json::from_str(text).map_err(|_| SecretError::Form(secret.to_owned()))
+    pub async fn certificate(&self, secret: &str) -> Result<Pair, SecretError> {
+        secrets::pair(&self.secrets, secret).await
     }
 
     /// Takes a new provider index into use within a minute, for as long as it is polled.

@@ -14,6 +14,8 @@ pub mod gateway;
 pub mod ingest;
 pub mod notarize;
 pub mod queue;
+pub mod refresh;
+pub mod secrets;
 pub mod shell;
 pub mod signer;
 

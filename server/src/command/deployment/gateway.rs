@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws::gateway::{DoorCertificate, Gateway as Ports};
+use aws::{gateway::Gateway as Ports, secrets::Pair};
 use carrier::Dns;
 use machine::Argon2Passwords;
 use net::Tls;
@@ -131,7 +131,7 @@ async fn certificate(args: &DoorsTls, ports: &Ports) -> Result<Tls, CommandError
     match (&args.tls_certificate, &args.tls_key, &args.tls_secret) {
         (Some(certificate), Some(key), _) => Tls::from_files(certificate, key).map_err(failed),
         (_, _, Some(secret)) => {
-            let DoorCertificate { certificate, key } =
+            let Pair { certificate, key } =
                 ports.certificate(secret).await.map_err(|error| unreachable(&error))?;
             Tls::from_pem(certificate.as_bytes(), key.as_bytes()).map_err(failed)
         }
@@ -141,7 +141,7 @@ async fn certificate(args: &DoorsTls, ports: &Ports) -> Result<Tls, CommandError
 
 /// Takes a new certificate of the secret into use, for as long as it is polled.
 async fn keep_fresh(tls: &Tls, ports: &Ports, secret: &str) {
-    let mut last: Option<DoorCertificate> = None;
+    let mut last: Option<Pair> = None;
     loop {
         sleep(SECRET_LOOK).await;
         match ports.certificate(secret).await {

@@ -1,0 +1,128 @@
+//! The function `directory`: fetches the provider index once a day, and puts it in force as the object that all other
+//! functions read ([`crate::directory`]). What does not hold is an error, hence an alarm, and the last good copy stays.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_secretsmanager::Client as Secrets;
+use directory::{FetchError, Fetched, REFRESH, Settings, Source};
+use pec::Instant;
+use tokio::task;
+
+use crate::{
+    Config,
+    clients::tell,
+    config::{ConfigError, IndexSource, SETTINGS_PREFIX},
+    secrets::{self, SecretError},
+};
+
+/// Authorities of the server, and of the signer, in the data bucket below [`SETTINGS_PREFIX`]: PEM, put there by operators.
+const SERVER_CA: &str = "directory/server-ca.pem";
+const SIGNER_CA: &str = "directory/signer-ca.pem";
+/// The signed file beside the index; its age is the index's.
+const SIGNED: &str = ".p7m";
+/// A tick each hour sees to it that no copy is a day old: an hour of patience, and one of grace.
+const EARLY: Duration = Duration::from_secs(2 * 3600);
+/// How long a fetch may take: the function has a minute.
+const WAIT: Duration = Duration::from_secs(40);
+
+/// Why there is no new index. Displays finish the sentence "failed to …".
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// The data bucket.
+    #[error("use {0} in the data bucket: {1}")]
+    Bucket(String, String),
+    /// Our client certificate.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The source.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The work was cut off.
+    #[error("fetch the index: {0}")]
+    Cut(String),
+}
+
+/// What fetches.
+pub struct Refresher {
+    s3: aws_sdk_s3::Client,
+    secrets: Secrets,
+    bucket: String,
+    index_key: String,
+    source: IndexSource,
+}
+
+impl Refresher {
+    /// With these.
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`] where no source is set.
+    pub fn new(s3: aws_sdk_s3::Client, secrets: Secrets, config: Config) -> Result<Self, ConfigError> {
+        let missing = || ConfigError::Missing("SIGILLO_DIRECTORY_URL".to_owned());
+        let source = config.index_source.ok_or_else(missing)?;
+        Ok(Self { s3, secrets, bucket: config.buckets.data, index_key: config.index_key, source })
+    }
+
+    /// Fetches the index if it is about a day old, or not there. Answers whether a new one is in force.
+    ///
+    /// # Errors
+    /// [`RefreshError`]; the next tick tries again.
+    pub async fn tick(&self, now: Instant) -> Result<bool, RefreshError> {
+        // 1. Only then: certificates and keys may have been replaced meanwhile, so they are read each time.
+        if self.fetched_at().await?.is_some_and(|at| now < at.plus_s(seconds(REFRESH - EARLY))) {
+            return Ok(false);
+        }
+        let pair = secrets::pair(&self.secrets, &self.source.secret).await?;
+        let source = Source::new(&Settings {
+            url: self.source.url.clone(),
+            server_ca: self.read(&format!("{SETTINGS_PREFIX}{SERVER_CA}")).await?,
+            signer_ca: self.read(&format!("{SETTINGS_PREFIX}{SIGNER_CA}")).await?,
+            certificate: pair.certificate.into_bytes(),
+            key: pair.key.into_bytes(),
+            wait: WAIT,
+        })?;
+
+        // 2. It blocks.
+        let source = Arc::new(source);
+        let fetched = task::spawn_blocking(move || source.fetch(now)).await;
+        let Fetched { file, signed } = fetched.map_err(|error| RefreshError::Cut(error.to_string()))??;
+
+        // 3. The signed file last: power fails between, and the next tick fetches again.
+        self.write(&self.index_key, signed.ldif.to_vec()).await?;
+        self.write(&self.signed_key(), file).await?;
+        let (records, complaints) = (signed.index.records().len(), signed.index.complaints().len());
+        tracing::info!(records, complaints, "the provider index was refreshed");
+        Ok(true)
+    }
+
+    fn signed_key(&self) -> String {
+        format!("{}{SIGNED}", self.index_key)
+    }
+
+    async fn fetched_at(&self) -> Result<Option<Instant>, RefreshError> {
+        let key = self.signed_key();
+        match self.s3.head_object().bucket(&self.bucket).key(&key).send().await {
+            Ok(found) => Ok(found.last_modified().map(|at| Instant::from_unix_s(at.secs()))),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => Ok(None),
+            Err(error) => Err(RefreshError::Bucket(key, tell(&error))),
+        }
+    }
+
+    async fn read(&self, key: &str) -> Result<Vec<u8>, RefreshError> {
+        let failed = |why: String| RefreshError::Bucket(key.to_owned(), why);
+        let object = self.s3.get_object().bucket(&self.bucket).key(key).send().await;
+        let object = object.map_err(|error| failed(tell(&error)))?;
+        let body = object.body.collect().await.map_err(|error| failed(error.to_string()))?;
+        Ok(body.to_vec())
+    }
+
+    async fn write(&self, key: &str, body: Vec<u8>) -> Result<(), RefreshError> {
+        let put = self.s3.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(body));
+        put.send().await.map_err(|error| RefreshError::Bucket(key.to_owned(), tell(&error)))?;
+        Ok(())
+    }
+}
+
+fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
