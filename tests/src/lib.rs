@@ -3,6 +3,7 @@
 //! - [`contract`]: what an implementation of a port owes, run against every implementation.
 //! - [`world`]: every port in memory, and a whole provider made of them. Time and randomness are passed in.
 //! - [`journey`] and [`interleave`]: every step of a letter's way, broken at every call, and run twice at once.
+//! - [`network`]: providers that send to each other.
 //! - [`scenarios`]: the ways that are looked at.
 //! - [`sessions`]: what is done in mailboxes, and what must hold of them.
 #![allow(
@@ -14,6 +15,7 @@
 pub mod contract;
 pub mod interleave;
 pub mod journey;
+pub mod network;
 pub mod scenarios;
 pub mod sessions;
 pub mod world;

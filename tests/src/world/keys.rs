@@ -68,10 +68,26 @@ impl Pki {
         Verifier::new(Anchors::from_certificates([self.ca.clone()]))
     }
 
+    /// The authority, for judges that are not ours.
+    #[must_use]
+    pub const fn authority(&self) -> &Certificate {
+        &self.ca
+    }
+
     /// The certificates of a provider, the oldest first.
     #[must_use]
     pub fn of(&self, provider: &Provider) -> Vec<Arc<Credential>> {
         self.credentials.iter().filter(|c| c.environment == provider.record).cloned().collect()
+    }
+}
+
+impl Credential {
+    /// A detached signature over some content (CMS, DER), as our own messages have it.
+    #[must_use]
+    pub fn detached(&self, content: &[u8], at: Instant) -> Vec<u8> {
+        let pending = self.identity.prepare(smime::sha256([content]), at.unix_s()).expect("a signer");
+        let signature = self.key.sign_digest(pending.digest()).expect("a signature");
+        pending.assemble(&signature).expect("CMS")
     }
 }
 

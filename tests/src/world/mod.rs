@@ -222,6 +222,12 @@ impl World {
         assert_eq!(result, Ok(()), "{work:?} fails with all ports whole");
     }
 
+    /// The same world with another provider index.
+    #[must_use]
+    pub fn knowing(self, index: Index) -> Self {
+        Self { index: Arc::new(index), ..self }
+    }
+
     /// What happens from outside, `after_s` seconds after the beginning; in this order.
     #[must_use]
     pub fn with(self, after_s: i64, work: Work) -> Self {

@@ -64,7 +64,9 @@ impl Provider {
         address(&format!("{local}@{}", self.domain))
     }
 
-    fn index_record(&self) -> Record {
+    /// Its record in the provider index.
+    #[must_use]
+    pub fn index_record(&self) -> Record {
         Record {
             id: self.record.to_owned(),
             provider_name: self.name.to_owned(),
