@@ -4,6 +4,7 @@
 //! - [`world`]: every port in memory, and a whole provider made of them. Time and randomness are passed in.
 //! - [`journey`] and [`interleave`]: every step of a letter's way, broken at every call, and run twice at once.
 //! - [`network`]: providers that send to each other.
+//! - [`simulation`]: a year of three providers, by a seed, and what the law wants of each letter.
 //! - [`scenarios`]: the ways that are looked at.
 //! - [`sessions`]: what is done in mailboxes, and what must hold of them.
 #![allow(
@@ -18,4 +19,5 @@ pub mod journey;
 pub mod network;
 pub mod scenarios;
 pub mod sessions;
+pub mod simulation;
 pub mod world;

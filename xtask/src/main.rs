@@ -1,4 +1,4 @@
-//! What has an `if` in it: `cargo xtask up | test | bench | fuzz | kill | localstack`.
+//! What has an `if` in it: `cargo xtask up | test | bench | fuzz | kill | simulate | localstack`.
 
 use std::process::ExitCode;
 
@@ -44,6 +44,10 @@ enum Task {
     ///
     /// Example: cargo xtask kill --rounds 20 --letters 500
     Kill(test::Kill),
+    /// A year of three providers in seconds, by a seed: every letter must end as the law wants it.
+    ///
+    /// Example: cargo xtask simulate --seed 7 --letters 3000
+    Simulate(test::Simulate),
     /// The AWS form on this machine: deploy template.yaml to an emulator of AWS.
     ///
     /// Example: cargo xtask localstack up
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Task::Bench(bench) => bench.run(),
         Task::Fuzz(fuzz) => fuzz.run(),
         Task::Kill(kill) => kill.run(),
+        Task::Simulate(simulate) => simulate.run(),
         Task::Localstack(localstack) => localstack.run(),
     };
     match result {

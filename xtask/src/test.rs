@@ -92,3 +92,26 @@ impl Kill {
             .env("SIGILLO_KILL_LETTERS", self.letters.to_string()))
     }
 }
+
+/// Years of three providers, each by its seed.
+#[derive(Args)]
+pub struct Simulate {
+    /// The seed of the first year.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Letters of a year.
+    #[arg(long, default_value_t = 1000)]
+    letters: u32,
+    /// How many years, with seeds that follow each other.
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
+}
+
+impl Simulate {
+    /// Runs them until one does not end as it must; it says how to run that one again.
+    pub fn run(&self) -> Result {
+        sh(run::cargo()
+            .args(["run", "--release", "--quiet", "--package", "sigillo-tests", "--bin", "simulate", "--"])
+            .args([self.seed.to_string(), self.letters.to_string(), self.seeds.to_string()]))
+    }
+}

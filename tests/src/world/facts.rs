@@ -1,7 +1,7 @@
 //! The tables in memory.
 
 use std::{
-    collections::{BTreeMap, HashSet, hash_map::DefaultHasher},
+    collections::{BTreeMap, BTreeSet, HashSet, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
     ops::Bound,
     sync::{Arc, Mutex},
@@ -26,6 +26,8 @@ pub struct MemoryFacts(Mutex<State>);
 #[derive(Clone, Debug, Default)]
 struct State {
     rows: BTreeMap<RowKey, Arc<StoredRow>>,
+    /// Rows that owe something, by when it is due.
+    owed: BTreeSet<(Instant, RowKey)>,
     log: BTreeMap<String, Vec<LogEntry>>,
     appended: HashSet<(String, String)>,
     /// The sum of the hashes of all rows and entries: a hash of the content, kept up to date.
@@ -48,7 +50,14 @@ impl MemoryFacts {
     /// What is owed.
     #[must_use]
     pub fn debts(&self) -> Vec<Debt> {
-        self.0.lock().unwrap().rows.values().filter_map(|s| s.row.debt.clone()).collect()
+        let state = self.0.lock().unwrap();
+        state.owed.iter().filter_map(|(_, key)| state.rows.get(key)?.row.debt.clone()).collect()
+    }
+
+    /// When something is due next.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Instant> {
+        self.0.lock().unwrap().owed.first().map(|(due, _)| *due)
     }
 
     /// Whether there is such a row.
@@ -116,12 +125,16 @@ impl State {
         let key = stored.row.key.clone();
         self.remove(&key);
         self.content = self.content.wrapping_add(hash_row(&stored));
+        self.owed.extend(stored.row.debt.as_ref().map(|debt| (debt.due, key.clone())));
         self.rows.insert(key, Arc::new(stored));
     }
 
     fn remove(&mut self, key: &RowKey) {
         if let Some(old) = self.rows.remove(key) {
             self.content = self.content.wrapping_sub(hash_row(&old));
+            if let Some(debt) = &old.row.debt {
+                self.owed.remove(&(debt.due, key.clone()));
+            }
         }
     }
 }
@@ -201,11 +214,8 @@ impl Facts for MemoryFacts {
 
     async fn due(&self, now: Instant, limit: usize) -> Result<Vec<StoredRow>, FactsError> {
         let state = self.0.lock().unwrap();
-        let due = |s: &&Arc<StoredRow>| s.row.debt.as_ref().map(|d| d.due);
-        let mut found: Vec<&Arc<StoredRow>> =
-            state.rows.values().filter(|s| due(s).is_some_and(|due| due <= now)).collect();
-        found.sort_by_key(due);
-        Ok(found.into_iter().take(limit).map(|s| s.as_ref().clone()).collect())
+        let due = state.owed.iter().take_while(|(due, _)| *due <= now).take(limit);
+        Ok(due.filter_map(|(_, key)| state.rows.get(key)).map(|s| s.as_ref().clone()).collect())
     }
 
     async fn postpone(

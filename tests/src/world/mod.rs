@@ -36,7 +36,7 @@ pub use blobs::MemoryBlobs;
 pub use evidence::{Evidence, Filed};
 pub use facts::MemoryFacts;
 pub use keys::{Credential, PKI, Pki, SETTLED_AFTER_S, TestSigner};
-pub use provider::{ALFA, BETA, Provider, address, index};
+pub use provider::{ALFA, BETA, GAMMA, Provider, address, index};
 pub use small::{
     Answers, FixedDirectory, MemoryQueue, ScannerKind, SeededIds, TestCarrier, TestClock, TestScanner, eicar,
 };

@@ -42,6 +42,14 @@ pub const BETA: Provider = Provider {
     domain: "pec.beta.example",
 };
 
+/// A third, in networks of three.
+pub const GAMMA: Provider = Provider {
+    record: "Gamma PEC",
+    name: "Gamma PEC",
+    mail_domain: "gestore.gamma.example",
+    domain: "pec.gamma.example",
+};
+
 /// Of the mailbox `stretta`: an envelope around a letter of these tests fills more than 80 % of it, and two are too much.
 const ONE_LETTER_BYTES: u64 = 7_900;
 

@@ -176,6 +176,11 @@ impl TestClock {
         Self(AtomicI64::new(instant.unix_s()))
     }
 
+    /// Sets it, also backwards: a clock that is corrected.
+    pub fn set(&self, instant: Instant) {
+        self.0.store(instant.unix_s(), Ordering::SeqCst);
+    }
+
     /// Sets it; never backwards.
     pub fn advance_to(&self, instant: Instant) {
         self.0.fetch_max(instant.unix_s(), Ordering::SeqCst);
