@@ -84,6 +84,18 @@ impl Folder {
         self.root.join("index.ldif.p7m")
     }
 
+    /// Where revocation lists are kept.
+    #[must_use]
+    pub fn lists(&self) -> PathBuf {
+        self.root.join("crl")
+    }
+
+    /// A revocation list.
+    #[must_use]
+    pub fn list(&self, name: &str) -> PathBuf {
+        self.lists().join(format!("{name}.crl"))
+    }
+
     /// A file of the demo's certificates and keys.
     #[must_use]
     pub fn pki(&self, name: &str) -> PathBuf {

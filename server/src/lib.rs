@@ -11,6 +11,7 @@ pub mod index;
 pub mod letter;
 pub mod operator;
 pub mod rates;
+pub mod revocation;
 pub mod settings;
 pub mod text;
 pub mod timekeeper;

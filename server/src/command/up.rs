@@ -24,6 +24,7 @@ use crate::{
     index::{keep_fresh, source},
     operator::{Office, Token},
     rates,
+    revocation::Lists,
     settings::Published,
     timekeeper,
 };
@@ -61,6 +62,10 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     let accounts = Accounts::open(provider.rim().clone(), Arc::new(Argon2Passwords::default())).await;
     let accounts = Arc::new(accounts.map_err(failed)?);
     demo.register(provider.rim(), &accounts).await?;
+    // Before anything is judged.
+    let rim = provider.rim().clone();
+    let lists = Lists::open(Arc::clone(&rim.verifier), folder.clone(), &rim.directory.index(), now());
+    let lists = tokio::spawn(lists.keep_fresh(rim));
     provider.start().await.map_err(failed)?;
 
     let directory = args.directory.as_ref().map(|file| source(file)).transpose().map_err(failed)?;
@@ -107,6 +112,7 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     let drained = async {
         domains.abort();
         clock.abort();
+        lists.abort();
         if let Some(task) = directory {
             task.abort();
         }

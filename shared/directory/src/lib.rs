@@ -1,8 +1,9 @@
 //! The national provider index, fetched (RFC 6109 §4.5, §5.6; spec 9.4): over HTTPS, with a client certificate, signed.
 //! What does not hold in all of that is never handed out. Where the copy in force lies, and how old it may become, is
-//! each form's own.
+//! each form's own. And revocation lists ([`lists`]).
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+pub mod lists;
 pub mod tls;
 
 use std::{fmt, time::Duration};

@@ -7,6 +7,8 @@ mod form;
 mod reason;
 mod signature;
 
+pub use signature::REVOCATION;
+
 use bytes::Bytes;
 use mime::{Headers, word};
 use serde::{Deserialize, Serialize};
@@ -103,6 +105,9 @@ pub struct Examination {
     pub verdict: Verdict,
     /// Every check made, in order.
     pub checks: Vec<CheckLine>,
+    /// What is known of the revocation of the signer's certificate; where that is old, the verdict goes by the last list
+    /// that there was, and whoever can waits for a new one (spec 0.2 D15).
+    pub revocation: smime::Standing,
 }
 
 /// Examines a received message as of the instant of its reception.
@@ -129,13 +134,14 @@ pub fn examine(
             },
         },
     };
-    Examination { verdict, checks: report.checks }
+    Examination { verdict, checks: report.checks, revocation: report.revocation }
 }
 
 /// The checks made so far.
 #[derive(Default)]
 struct Report {
     checks: Vec<CheckLine>,
+    revocation: smime::Standing,
 }
 
 impl Report {

@@ -14,6 +14,7 @@ use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 use crate::algorithm::{AlgorithmError, Curve, DigestAlgorithm, KeyKind, Policy, PublicKey};
 use crate::ber::{self, Malformed, tag};
 use crate::name::{CertifiedNames, DirectoryName, GeneralName, NameConstraints};
+use crate::revocation;
 
 /// Octets of one certificate that we read at most. The authority's own, with all its name constraints, has 8 KB.
 pub const CERTIFICATE_BYTES_MAX: usize = 64 * 1024;
@@ -36,6 +37,7 @@ struct Facts {
     key: PublicKey,
     issuer_name: DirectoryName,
     issuer_der: Vec<u8>,
+    subject_der: Vec<u8>,
     names: CertifiedNames,
     extensions: Extensions,
     /// Algorithm identifier, value of the signature and the octets it is over.
@@ -54,6 +56,8 @@ pub(crate) struct Extensions {
     pub(crate) subject_key_id: Option<Vec<u8>>,
     pub(crate) authority_key_id: Option<Vec<u8>>,
     pub(crate) not_understood: Vec<ObjectIdentifier>,
+    /// Where its issuer publishes revocation lists.
+    pub(crate) lists: Vec<String>,
 }
 
 /// Why octets are not a certificate that we can use. Displays finish the sentence "failed to …".
@@ -113,7 +117,8 @@ impl Certificate {
         let (extensions, alternative) =
             read_extensions(tbs.extensions().map_or(&[], Vec::as_slice), &subject)?;
         let issuer_der = tbs.issuer().to_der()?;
-        let subject_name = directory_name(&tbs.subject().to_der()?)?;
+        let subject_der = tbs.subject().to_der()?;
+        let subject_name = directory_name(&subject_der)?;
         let facts = Facts {
             sha256: crate::sha256([der]),
             issuer: tbs.issuer().to_string(),
@@ -129,6 +134,7 @@ impl Certificate {
             signed: signed_range(der)?,
             der: der.to_vec(),
             subject,
+            subject_der,
             issuer_der,
             extensions,
         };
@@ -247,6 +253,10 @@ impl Certificate {
         &self.0.issuer_name
     }
 
+    pub(crate) fn subject_der(&self) -> &[u8] {
+        &self.0.subject_der
+    }
+
     pub(crate) fn issuer_der(&self) -> &[u8] {
         &self.0.issuer_der
     }
@@ -283,7 +293,7 @@ impl fmt::Debug for Certificate {
     }
 }
 
-fn unix(time: x509_cert::time::Time) -> i64 {
+pub(crate) fn unix(time: x509_cert::time::Time) -> i64 {
     i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX)
 }
 
@@ -302,7 +312,7 @@ fn directory_name(der: &[u8]) -> Result<DirectoryName, Malformed> {
 }
 
 /// Where the tbsCertificate stands: the octets that the signature is over.
-fn signed_range(der: &[u8]) -> Result<std::ops::Range<usize>, Malformed> {
+pub(crate) fn signed_range(der: &[u8]) -> Result<std::ops::Range<usize>, Malformed> {
     let outer = ber::single(der, "certificate")?;
     let tbs = outer.inside().expect(tag::SEQUENCE, "tbsCertificate")?;
     let start = der.len() - outer.content.len(); // the content is the end of the one element
@@ -342,11 +352,10 @@ fn modulus_bits(key: &[u8]) -> Result<u32, Malformed> {
 /// Critical extensions that hold nothing that this profile has to act upon. Policies are accepted whatever they
 /// are: nobody here demands one, so a certificate may insist on its own (RFC 5280 §6.1.1 c, any-policy, with
 /// initial-explicit-policy false). Revocation is judged elsewhere, with or without distribution points.
-const UNDERSTOOD: [ObjectIdentifier; 7] = [
+const UNDERSTOOD: [ObjectIdentifier; 6] = [
     rfc5912::ID_CE_CERTIFICATE_POLICIES,
     rfc5912::ID_CE_POLICY_MAPPINGS,
     rfc5912::ID_CE_INHIBIT_ANY_POLICY,
-    rfc5912::ID_CE_CRL_DISTRIBUTION_POINTS,
     rfc5912::ID_CE_ISSUER_ALT_NAME,
     rfc5912::ID_PE_AUTHORITY_INFO_ACCESS,
     ID_PE_QC_STATEMENTS,
@@ -399,6 +408,7 @@ fn read_extension(
             let id = sequence.inside().optional(tag::context(0), "key identifier").ok()?;
             read.authority_key_id = id.map(|id| id.content.to_vec());
         }
+        revocation::DISTRIBUTION_POINTS => read.lists = revocation::addresses(value),
         other if extension.critical && !UNDERSTOOD.contains(&other) => read.not_understood.push(other),
         _ => {}
     }

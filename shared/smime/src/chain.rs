@@ -67,6 +67,16 @@ impl Anchors {
         self.by_subject.is_empty()
     }
 
+    /// The anchor that certified a certificate itself, if one did.
+    pub(crate) fn issuer_of(&self, certificate: &Certificate, policy: Policy) -> Option<&Certificate> {
+        match self.named(certificate.issuer_name()) {
+            [] => None,
+            several => {
+                several.iter().find(|anchor| certificate.is_signed_by(anchor, policy).unwrap_or(false))
+            }
+        }
+    }
+
     fn contains(&self, certificate: &Certificate) -> bool {
         self.named(certificate.subject_name()).contains(certificate)
     }

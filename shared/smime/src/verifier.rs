@@ -1,7 +1,7 @@
 //! Verification for many messages: certificates parsed once, chains walked once.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -10,6 +10,7 @@ use crate::certificate::{Certificate, CertificateError};
 use crate::chain::{self, Anchors, ChainError, Path};
 use crate::cms;
 use crate::message::SignedMessage;
+use crate::revocation::{Kept, ListError, RevocationList, Standing, Wanted};
 use crate::verify::{self, Verified, VerifyError};
 
 /// Entries of each cache at most; a full cache is emptied. Italy has some twenty providers.
@@ -24,12 +25,22 @@ pub struct Verifier {
     anchors: Anchors,
     certificates: Mutex<HashMap<[u8; 32], Certificate>>,
     paths: Mutex<HashMap<([u8; 32], Policy), Path>>,
+    /// Who certified a certificate, by digest; `None` if no anchor did.
+    issuers: Mutex<HashMap<[u8; 32], Option<Certificate>>>,
+    /// Revocation lists by the digest of who signed them; `None` where nobody asks.
+    lists: Mutex<Option<HashMap<[u8; 32], Kept>>>,
 }
 
 impl Verifier {
     /// With these anchors.
     pub fn new(anchors: Anchors) -> Self {
-        Self { anchors, certificates: Mutex::default(), paths: Mutex::default() }
+        Self {
+            anchors,
+            certificates: Mutex::default(),
+            paths: Mutex::default(),
+            issuers: Mutex::default(),
+            lists: Mutex::default(),
+        }
     }
 
     /// The anchors it was made with.
@@ -55,7 +66,8 @@ impl Verifier {
 
     /// Whether `signer` may sign mail and leads to an anchor at this instant, with `others` (the certificates
     /// of the message) as intermediates: dates, signatures, basicConstraints, keyUsage, extendedKeyUsage,
-    /// nameConstraints and critical extensions of the whole path (spec 5.2 V3, 10.2). Not revocation.
+    /// nameConstraints and critical extensions of the whole path (spec 5.2 V3, 10.2). Revocation is
+    /// [`Self::standing`].
     ///
     /// # Errors
     /// [`ChainError`]: of all paths tried, the failure that says most.
@@ -74,6 +86,62 @@ impl Verifier {
         let path = chain::find_path(&self.anchors, signer, others, at_unix_s, *policy)?;
         remember(&self.paths, key, path);
         Ok(())
+    }
+
+    /// From now on revocation lists are asked ([`Self::standing`]).
+    pub fn ask_for_revocation(&self) {
+        lock(&self.lists).get_or_insert_default();
+    }
+
+    /// What is known of the revocation of a certificate at an instant (spec 5.2 V3, 0.2 D15). Costs a look-up.
+    pub fn standing(&self, certificate: &Certificate, at_unix_s: i64) -> Standing {
+        let lists = lock(&self.lists);
+        let Some(lists) = lists.as_ref().filter(|_| !certificate.extensions().lists.is_empty()) else {
+            return Standing::NotAsked;
+        };
+        let Some(issuer) = self.issuer(certificate) else { return Standing::NotAsked };
+        let list = lists.get(&issuer.sha256());
+        list.map_or(Standing::Stale(None), |list| list.standing(certificate, at_unix_s))
+    }
+
+    /// The lists that these certificates name, each once; only those of certificates that an anchor has certified.
+    pub fn wanted<'a>(&self, certificates: impl IntoIterator<Item = &'a Certificate>) -> Vec<Wanted> {
+        let mut all: Vec<Wanted> = Vec::new();
+        for certificate in certificates {
+            let Some(issuer) = self.issuer(certificate) else { continue };
+            for url in &certificate.extensions().lists {
+                let wanted = Wanted { url: url.clone(), issuer: issuer.clone() };
+                if !all.contains(&wanted) {
+                    all.push(wanted);
+                }
+            }
+        }
+        all
+    }
+
+    /// Keeps a list of this issuer, if it holds and is newer than what is kept. Answers its thisUpdate.
+    ///
+    /// # Errors
+    /// [`ListError`]
+    pub fn take_list(&self, der: &[u8], issuer: &Certificate, now_unix_s: i64) -> Result<i64, ListError> {
+        let list = RevocationList::read(der, issuer, now_unix_s)?;
+        let this_update = list.this_update;
+        let mut lists = lock(&self.lists);
+        let lists = lists.get_or_insert_default();
+        let kept = lists.get(&issuer.sha256());
+        if kept.is_none_or(|kept| kept.this_update <= this_update) {
+            lists.insert(issuer.sha256(), Arc::new(list));
+        }
+        Ok(this_update)
+    }
+
+    fn issuer(&self, certificate: &Certificate) -> Option<Certificate> {
+        if let Some(known) = lock(&self.issuers).get(&certificate.sha256()) {
+            return known.clone();
+        }
+        let issuer = self.anchors.issuer_of(certificate, Policy::TODAY).cloned();
+        remember(&self.issuers, certificate.sha256(), issuer.clone());
+        issuer
     }
 
     fn remembered(&self, key: &([u8; 32], Policy), others: &[Certificate], at: i64) -> bool {

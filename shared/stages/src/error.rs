@@ -20,6 +20,9 @@ pub enum StageError {
     /// The hash of passwords.
     #[error("judge a password")]
     Passwords(#[from] PasswordsError),
+    /// No fresh revocation list: the message waits (spec 0.2 D15).
+    #[error("find a fresh revocation list of who certified the signer")]
+    NoRevocationList,
     /// Somebody else committed in between; run again.
     #[error("commit: another copy was faster")]
     Raced,

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use pec::{
     Instant, Transaction,
-    reception::{CheckLine, Verdict},
+    reception::{CheckLine, REVOCATION, Verdict},
 };
+use smime::Standing;
 
 use crate::{
     BlobKey, Rim, SpoolId, StageError, door,
@@ -124,12 +125,37 @@ struct Incoming {
     from: Source,
 }
 
+/// With what was said of the revocation of the signer's certificate, where it was asked.
+fn revocation_noted(entry: LogEntry, checks: &[CheckLine]) -> LogEntry {
+    match checks.iter().find(|check| check.name == REVOCATION) {
+        Some(check) => entry.with("revocation", check.detail.clone()),
+        None => entry,
+    }
+}
+
+/// How long a message waits for a fresh revocation list, in seconds (spec 0.2 D15).
+const LIST_PATIENCE_S: i64 = 4 * 3600;
+
 impl Incoming {
+    /// Without a fresh list it waits; after four hours the last good one counts, with an alarm (spec 0.2 D15). What is our
+    /// own has no other instant of reception than now: it does not wait.
+    fn waits_for_a_list(&self, revocation: &Standing) -> Result<(), StageError> {
+        let Standing::Stale(last) = revocation else { return Ok(()) };
+        if matches!(self.from, Source::Spool(_)) && self.at < self.received_at.plus_s(LIST_PATIENCE_S) {
+            return Err(StageError::NoRevocationList);
+        }
+        let listed_at = last.map(|last| Instant::from_unix_s(last.listed_at).to_string());
+        let listed_at = listed_at.as_deref().unwrap_or("none");
+        tracing::error!(alarm = "revocation", listed_at, incoming = %self.id, "an old revocation list counts");
+        Ok(())
+    }
+
     async fn handle(self, rim: &Rim) -> Result<(), StageError> {
         // 1. V1 to V4, as of the reception instant and with the index in force.
         let index = rim.directory.index();
         let examination =
             pec::reception::examine(&self.bytes, &self.transaction, self.received_at, &index, &rim.verifier);
+        self.waits_for_a_list(&examination.revocation)?;
         // 2. V5, on everything that comes in (spec 0.2 D11). No scanner: it waits.
         let virus = scan::virus(rim, &self.bytes, self.scanned.as_ref()).await?;
         // 3. Who of ours is addressed.
@@ -204,7 +230,8 @@ impl Incoming {
     fn entry(&self, about: About, event: Event, checks: &[CheckLine]) -> LogEntry {
         let failed = checks.iter().filter(|c| !c.passed).map(|c| c.name.as_str());
         let failed = failed.collect::<Vec<_>>().join(", ");
-        let mut entry = LogEntry::new(about, Side::Destination, event, self.id.clone(), self.at)
+        let entry = LogEntry::new(about, Side::Destination, event, self.id.clone(), self.at);
+        let mut entry = revocation_noted(entry, checks)
             .digest(self.sha256.clone())
             .with("via", self.via.clone())
             .with("tls", self.tls.clone());

@@ -8,8 +8,9 @@ use std::{
 use async_trait::async_trait;
 use pec::Instant;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
+    DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PKCS_RSA_SHA256, RevokedCertParams, RsaKeySize, SanType, SerialNumber, date_time_ymd,
 };
 use smime::{Anchors, Certificate, Identity, RsaKey, Verifier};
 use stages::{
@@ -24,6 +25,9 @@ pub const SETTLED_AFTER_S: i64 = 48 * 3600;
 
 /// The authority and all certificates, made once per process: making RSA keys is slow.
 pub static PKI: LazyLock<Pki> = LazyLock::new(Pki::new);
+
+/// Serial number of GAMMA's certificate, the one that names a revocation list.
+pub const GAMMA_SERIAL: u64 = 5;
 
 /// An authority with what it has certified.
 pub struct Pki {
@@ -77,11 +81,33 @@ impl Pki {
         &self.ca
     }
 
+    /// A revocation list of the authority, in DER: these serial numbers since then.
+    #[must_use]
+    pub fn list(&self, revoked: &[u64], since: Instant, from: Instant, until: Instant) -> Vec<u8> {
+        let date =
+            |at: Instant| std::time::UNIX_EPOCH + std::time::Duration::from_secs(at.unix_s().unsigned_abs());
+        let entry = |serial: &u64| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: date(since).into(),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: date(from).into(),
+            next_update: date(until).into(),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).expect("a list").der().to_vec()
+    }
+
     /// The certificates of a provider, the oldest first.
     #[must_use]
     pub fn of(&self, provider: &Provider) -> Vec<Arc<Credential>> {
         if provider.record == GAMMA.record {
-            let make = || credential(&self.issuer, &GAMMA, 5, (2026, 1, 1));
+            let make = || credential(&self.issuer, &GAMMA, GAMMA_SERIAL, (2026, 1, 1));
             return vec![Arc::clone(self.third.get_or_init(make))];
         }
         self.credentials.iter().filter(|c| c.environment == provider.record).cloned().collect()
@@ -125,6 +151,10 @@ fn credential(
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
     params.use_authority_key_identifier_extension = true;
+    if serial == GAMMA_SERIAL {
+        let uris = vec!["http://ca.example/lista.crl".to_owned()];
+        params.crl_distribution_points = vec![CrlDistributionPoint { uris }];
+    }
     let der = params.signed_by(&key, issuer).expect("a certificate").der().to_vec();
     let identity = Identity::from_chain(std::slice::from_ref(&der)).expect("a chain");
     Arc::new(Credential {

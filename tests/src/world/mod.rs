@@ -35,7 +35,7 @@ use crate::sessions::Session;
 pub use blobs::MemoryBlobs;
 pub use evidence::{Evidence, Filed};
 pub use facts::MemoryFacts;
-pub use keys::{Credential, PKI, Pki, SETTLED_AFTER_S, TestSigner};
+pub use keys::{Credential, GAMMA_SERIAL, PKI, Pki, SETTLED_AFTER_S, TestSigner};
 pub use provider::{ALFA, BETA, GAMMA, Provider, address, index};
 pub use small::{
     Answers, FixedDirectory, MemoryQueue, ScannerKind, SeededIds, TestCarrier, TestClock, TestScanner, eicar,
@@ -226,6 +226,22 @@ impl World {
     #[must_use]
     pub fn knowing(self, index: Index) -> Self {
         Self { index: Arc::new(index), ..self }
+    }
+
+    /// The same world, which asks for revocation lists, and has none yet.
+    #[must_use]
+    pub fn asking(self) -> Self {
+        let verifier = PKI.verifier();
+        verifier.ask_for_revocation();
+        Self { verifier: Arc::new(verifier), ..self }
+    }
+
+    /// A revocation list of the authority comes in.
+    ///
+    /// # Errors
+    /// What the verifier says.
+    pub fn take_list(&self, der: &[u8]) -> Result<i64, smime::ListError> {
+        self.verifier.take_list(der, PKI.authority(), self.now().unix_s())
     }
 
     /// What happens from outside, `after_s` seconds after the beginning; in this order.

@@ -180,7 +180,7 @@ fn t_in_03_a_signer_that_is_not_in_the_index() {
     assert_case_d(without, &envelope());
 }
 
-/// T-IN-04, V3: the certificate is judged as of the reception. A revoked one is not told from others yet: README, limits.
+/// T-IN-04, V3: the certificate is judged as of the reception. A revoked one: revocation.rs beside this folder.
 #[test]
 fn t_in_04_an_expired_certificate() {
     let later = || {

@@ -2,14 +2,16 @@
 
 use bytes::Bytes;
 use mime::{Entity, Limits, MimeError};
-use smime::{Certificate, Policy, SignedMessage, Verified, Verifier};
+use smime::{Certificate, Last, Policy, SignedMessage, Standing, Verified, Verifier};
 
-use super::{Origin, Report, domain_of};
+use super::{CheckLine, Origin, Report, domain_of};
 use crate::{Index, Instant, daticert::Certification, index::Record};
 
 const EXISTENCE: &str = "V1 existence";
 const ORIGIN: &str = "V2 origin";
 const VALIDITY: &str = "V3 validity";
+/// The line of [`super::Examination::checks`] about revocation, where it was asked.
+pub const REVOCATION: &str = "V3 revocation";
 
 /// A message that comes from a provider: V1 to V3 hold.
 pub(super) struct Signed<'i> {
@@ -101,6 +103,17 @@ fn validity<'i>(
     for (certificate, records) in candidates {
         match verifier.check_chain(&certificate, &verified.certificates, at.unix_s(), &Policy::TODAY) {
             Ok(()) => {
+                let standing = verifier.standing(&certificate, at.unix_s());
+                let revoked = standing.revoked_at(at.unix_s()).is_some();
+                if let Some(told) = told(&standing) {
+                    let line = CheckLine { name: REVOCATION.to_owned(), passed: !revoked, detail: told };
+                    report.checks.push(line);
+                }
+                report.revocation = standing;
+                if revoked {
+                    faults.push(format!("accept {}: it is revoked", certificate.subject()));
+                    continue;
+                }
                 report.passed(VALIDITY, format!("signed by {}, trusted at {at}", certificate.subject()));
                 return Some((certificate, records));
             }
@@ -109,6 +122,23 @@ fn validity<'i>(
     }
     report.failed(VALIDITY, faults.join("; "));
     None
+}
+
+/// What the legal log is told of revocation; nothing where nobody asks.
+fn told(standing: &Standing) -> Option<String> {
+    let of = |at: i64| Instant::from_unix_s(at);
+    Some(match standing {
+        Standing::NotAsked => return None,
+        Standing::Good { listed_at } => format!("not on the list of {}", of(*listed_at)),
+        Standing::Revoked { since } => format!("revoked since {}", of(*since)),
+        Standing::Stale(Some(Last { listed_at, revoked_since: None })) => {
+            format!("not on the list of {}, which is old", of(*listed_at))
+        }
+        Standing::Stale(Some(Last { listed_at, revoked_since: Some(since) })) => {
+            format!("revoked since {}, by the list of {}, which is old", of(*since), of(*listed_at))
+        }
+        Standing::Stale(None) => "no list".to_owned(),
+    })
 }
 
 impl Signed<'_> {

@@ -32,7 +32,9 @@ pub async fn classify(
 ) -> Result<Classified, StageError> {
     let index = rim.directory.index();
     let examination = pec::reception::examine(message, transaction, at, &index, &rim.verifier);
-    if !matches!(examination.verdict, Verdict::Ordinary { .. }) {
+    // What waits for a fresh revocation list is not judged here (0.2 D15).
+    let waits = matches!(examination.revocation, smime::Standing::Stale(_));
+    if waits || !matches!(examination.verdict, Verdict::Ordinary { .. }) {
         return Ok(Classified::Take);
     }
     let addressed = addressed::resolve(rim, &transaction.forward_paths).await?;

@@ -10,6 +10,7 @@ use super::{
     Incoming,
     addressed::Addressed,
     anomaly::{self, Signed},
+    revocation_noted,
 };
 use crate::{
     BlobKey, Rim, SpoolId, StageError, bounds,
@@ -120,7 +121,7 @@ impl Incoming {
         // Handled once by Message-ID and digest, and logged under them.
         let name = blob_name(format!("{}\0{}", seen.message_id, seen.sha256).as_bytes());
         let entry = |about: About, event: Event| {
-            LogEntry::new(about, Side::Origin, event, name.clone(), self.at)
+            revocation_noted(LogEntry::new(about, Side::Origin, event, name.clone(), self.at), checks)
                 .message(&receipt.message_id)
                 .digest(self.sha256.clone())
                 .with("kind", receipt.kind.name())

@@ -1,0 +1,59 @@
+//! Revocation lists, fetched by HTTP (RFC 5280 §4.2.1.13): they are signed, so no connection has to be.
+
+use std::time::Duration;
+
+use smime::{LIST_BYTES_MAX, ListError, Verifier, Wanted};
+use ureq::Agent;
+
+/// How often a list is fetched anew (spec 5.2: often enough that a revocation is soon known).
+pub const REFRESH_S: i64 = 3600;
+/// After a failure.
+pub const RETRY_S: i64 = 300;
+/// How long a fetch may take.
+const WAIT: Duration = Duration::from_secs(30);
+/// Addresses may have moved.
+const REDIRECTS_MAX: u32 = 3;
+
+/// Why there is no new list. Displays finish the sentence "failed to …".
+#[derive(Debug, thiserror::Error)]
+pub enum ListsError {
+    /// No answer, or one that is no file.
+    #[error("fetch {0}: {1}")]
+    Fetch(String, Box<ureq::Error>),
+    /// What came is not used.
+    #[error("use {0}: failed to {1}")]
+    Unfit(String, ListError),
+}
+
+/// What fetches lists.
+pub struct Fetcher(Agent);
+
+impl Default for Fetcher {
+    fn default() -> Self {
+        let config = Agent::config_builder().max_redirects(REDIRECTS_MAX).timeout_global(Some(WAIT)).build();
+        Self(config.new_agent())
+    }
+}
+
+impl Fetcher {
+    /// Fetches a list, and hands it to the verifier if it holds. Blocks. Answers its octets, to be kept.
+    ///
+    /// # Errors
+    /// [`ListsError`]; what the verifier has stays.
+    pub fn refresh(
+        &self,
+        verifier: &Verifier,
+        wanted: &Wanted,
+        now_unix_s: i64,
+    ) -> Result<Vec<u8>, ListsError> {
+        let Wanted { url, issuer } = wanted;
+        let failed = |error: ureq::Error| ListsError::Fetch(url.clone(), Box::new(error));
+        let mut response = self.0.get(url).call().map_err(failed)?;
+        let body = response.body_mut().with_config().limit(LIST_BYTES_MAX as u64);
+        let list = body.read_to_vec().map_err(failed)?;
+        verifier
+            .take_list(&list, issuer, now_unix_s)
+            .map_err(|error| ListsError::Unfit(url.clone(), error))?;
+        Ok(list)
+    }
+}
