@@ -3,12 +3,14 @@ script, which asks for a client certificate.
 
     AWS_ENDPOINT_URL=http://127.0.0.1:4566 directory.py
 
-A signed index comes into force, and not again on the same day. Then whatever must not come into force is served: a
+A signed index comes into force, and not again on the same day; and the revocation list that a certificate in it names is
+there. Then whatever must not come into force is served: a
 signature that does not hold, a signer whom nobody trusts, an index of nobody, to whom shows no certificate; each is an
 error of the function, and the good copy stays. Every call must be one that the function's role allows.
 """
 
 import contextlib
+import datetime
 import functools
 import http.server
 import json
@@ -30,7 +32,7 @@ import letter
 import seed
 from proxy import Proxies
 
-SECRET, FILE = "sigillo/directory", "index.ldif.p7m"
+SECRET, FILE, LIST = "sigillo/directory", "index.ldif.p7m", "ca.crl"
 SETTINGS = "settings/directory/"
 SIGNED = f"{demo.INDEX}.p7m"
 PEM = serialization.Encoding.PEM
@@ -42,11 +44,14 @@ def main():
     aws, outputs = letter.deployment()
     stack = outputs["LettersTable"].removesuffix("-letters")
     bucket, asked = outputs["DataBucket"], set()
-    before = aws.s3.get_object(Bucket=bucket, Key=demo.INDEX)["Body"].read()
+    before, anchors = (aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in (demo.INDEX, demo.ANCHORS))
     authority, signers, nobody = (Authority(name) for name in ("Test server CA", "Test signer CA", "Nobody"))
     with contextlib.ExitStack() as ends:
         folder = pathlib.Path(ends.enter_context(tempfile.TemporaryDirectory()))
         server = ends.enter_context(Server(folder, authority))
+        lists = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+        ends.callback(lists.shutdown)
+        threading.Thread(target=lists.serve_forever, daemon=True).start()
         settle(aws, bucket, authority, signers)
         variables = {"SIGILLO_DIRECTORY_URL": server.url, "SIGILLO_DIRECTORY_SECRET": SECRET}
         proxies = ends.enter_context(Proxies(aws, stack, variables))
@@ -54,7 +59,10 @@ def main():
         fetch = functools.partial(invoke, aws, f"{stack}-directory")
 
         # 1. A good one, once a day.
-        index = before + other()
+        others = Authority("Altro CA")
+        index = before + other(others, f"http://127.0.0.1:{lists.server_port}/{LIST}")
+        (folder / LIST).write_bytes(others.list())
+        demo.put(aws, bucket, demo.ANCHORS, anchors + others.certificate.public_bytes(PEM))
         serve = (folder / FILE).write_bytes
         signer = signers.certify("Index", ExtendedKeyUsageOID.EMAIL_PROTECTION)
         good = signed(index, signer)
@@ -63,6 +71,9 @@ def main():
         try:
             seed.require(fetch() == {"fetched": True}, "a new index to be fetched")
             in_force(aws, bucket, index, good)
+            kept = aws.s3.list_objects_v2(Bucket=bucket, Prefix="settings/crl/").get("Contents", [])
+            octets = [aws.s3.get_object(Bucket=bucket, Key=o["Key"])["Body"].read() for o in kept]
+            seed.require(octets == [others.list()], f"the revocation list that the index leads to: {kept}")
             seed.require(fetch() == {"fetched": False}, "nothing to be fetched twice on a day")
 
             # 2. What does not hold.
@@ -84,10 +95,11 @@ def main():
             seed.require(fetch() == {"fetched": True}, "the next tick to mend it")
         finally:
             demo.put(aws, bucket, demo.INDEX, before)
+            demo.put(aws, bucket, demo.ANCHORS, anchors)
     calls = [call for call in asked if call[0] == "directory"]
     not_allowed = sorted(call for call in calls if not least.allowed(stack, *call))
     seed.require(calls and not not_allowed, f"calls that the role does not allow: {not_allowed}")
-    print(f"a signed index came into force; {len(bad) + 1} others did not; {len(calls)} kinds of calls, all allowed by the role")
+    print(f"a signed index came into force, and a revocation list; {len(bad) + 1} others did not; {len(calls)} kinds of calls, all allowed by the role")
 
 
 # ------------------------------------------------------------------------------------------------ The function
@@ -124,17 +136,29 @@ class Authority:
 
     def __init__(self, name):
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self.name, self.certificate = name, None
+        self.name, self.published = name, None
         builder = demo.builder(name, name, self.key.public_key(), 2)
         basic = x509.BasicConstraints(ca=True, path_length=0)
         self.certificate = builder.add_extension(basic, critical=True).sign(self.key, hashes.SHA256())
 
-    def certify(self, name, usage):
+    def list(self):
+        """Its revocation list, on which nobody is; the same each time."""
+        if self.published is None:
+            begin = self.certificate.not_valid_before_utc
+            builder = x509.CertificateRevocationListBuilder().issuer_name(self.certificate.subject)
+            builder = builder.last_update(begin).next_update(begin + datetime.timedelta(days=2))
+            self.published = builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+        return self.published
+
+    def certify(self, name, usage, url=None):
         """A certificate and its key."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         builder = demo.builder(name, self.name, key.public_key(), 2)
         names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
         made = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False).add_extension(names, critical=False)
+        if url:
+            point = x509.DistributionPoint([x509.UniformResourceIdentifier(url)], None, None, None)
+            made = made.add_extension(x509.CRLDistributionPoints([point]), critical=False)
         return made.sign(self.key, hashes.SHA256()), key
 
 
@@ -149,9 +173,9 @@ def signed(index, signer):
     return builder.sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary])
 
 
-def other():
-    """A record more."""
-    certificate, _ = Authority("Altro CA").certify(OTHER, ExtendedKeyUsageOID.EMAIL_PROTECTION)
+def other(authority, url):
+    """A record more, whose certificate names a revocation list."""
+    certificate, _ = authority.certify(OTHER, ExtendedKeyUsageOID.EMAIL_PROTECTION, url)
     der = certificate.public_bytes(serialization.Encoding.DER)
     record = demo.index(der).decode().partition("dn: providerName")[2]
     record = record.replace(demo.PROVIDER, OTHER).replace("demo.example", "altro.example")

@@ -286,11 +286,16 @@ class Policies(unittest.TestCase):
             able = {f for f, s in template.roles().items() if may(s, "ec2:CreateNetworkInterface", "*")}
             self.assertEqual(able, {name.removesuffix("Function").lower() for name in scanning})
 
-    def test_only_directory_puts_an_index_in_force_and_only_where_one_is_fetched(self):
+    def test_only_directory_puts_index_and_lists_and_only_where_one_is_fetched(self):
         data = self.template.attribute("DataBucket", "Arn")
         for key in ("index.ldif", "index.ldif.p7m", "anchors.pem", "directory/server-ca.pem", "certificates/main.pem"):
             writes = {f for f, s in self.roles.items() if may(s, "s3:PutObject", f"{data}/settings/{key}")}
             self.assertEqual(writes, {"directory"} if key.startswith("index.ldif") else set(), key)
+        lists = f"{data}/settings/crl/{'0' * 64}.crl"
+        self.assertEqual({f for f, s in self.roles.items() if may(s, "s3:PutObject", lists)}, {"directory"})
+        for template, asked in ((self.template, "true"), (Template(), "false")):
+            receive = template.of("AWS::Lambda::Function")["ReceiveFunction"]["Environment"]["Variables"]
+            self.assertEqual(receive["SIGILLO_REVOCATION"], asked)
         self.assertNotIn("directory", Template().roles())
         self.assertNotIn("DirectoryFunction", Template().of("AWS::Lambda::Function"))
 

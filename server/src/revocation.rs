@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use directory::lists::{Fetcher, REFRESH_S, RETRY_S};
+use directory::lists::{Fetcher, REFRESH_S, RETRY_S, wanted};
 use pec::{Index, Instant};
-use smime::{Certificate, LIST_BYTES_MAX, Verifier, Wanted};
+use smime::{LIST_BYTES_MAX, Verifier, Wanted};
 use stages::{Rim, ids::sha256_hex};
 
 use crate::folder::{Access, Folder};
@@ -84,14 +84,6 @@ impl Lists {
             tokio::time::sleep(LOOK).await;
         }
     }
-}
-
-/// The lists that certificates of the index name, of those that our anchors have certified.
-fn wanted(verifier: &Verifier, index: &Index) -> Vec<Wanted> {
-    let certificates = index.records().iter().flat_map(|record| &record.certificates);
-    let certificates: Vec<Certificate> =
-        certificates.filter_map(|certificate| Certificate::from_der(&certificate.der).ok()).collect();
-    verifier.wanted(&certificates)
 }
 
 fn name(wanted: &Wanted) -> String {

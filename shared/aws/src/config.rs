@@ -22,6 +22,7 @@
 //! | `SIGILLO_CLAMD` | ClamAV's daemon, `HOST:PORT` (`accept`, `receive`; docs/viruses.md) | the built-in scanner, which is no protection |
 //! | `SIGILLO_DIRECTORY_URL` | where the signed provider index is (`directory`; docs/provider-index.md) | nothing is fetched |
 //! | `SIGILLO_DIRECTORY_SECRET` | secret with the client certificate and its key | refused with a URL |
+//! | `SIGILLO_REVOCATION` | `true`: revocation lists are asked (`receive`; docs/trust.md) | `false` |
 //! | `SIGILLO_FUNCTION` | which function the multi-call binary is; else `_HANDLER`, which Lambda sets from `Handler` | |
 //!
 //! `AWS_REGION`, credentials and `AWS_ENDPOINT_URL` are read by the SDK. With an endpoint given, S3 is addressed by
@@ -64,6 +65,8 @@ pub struct Config {
     pub ses_ordinary: bool,
     /// ClamAV's daemon.
     pub clamd: Option<ClamdAddress>,
+    /// Revocation lists are asked.
+    pub revocation: bool,
     /// Where the provider index is fetched.
     pub index_source: Option<IndexSource>,
 }
@@ -190,6 +193,7 @@ impl Config {
             submission_prefix: or("SIGILLO_SUBMISSION_PREFIX", "ses/submission/"),
             ses_ordinary: truth("SIGILLO_SES_ORDINARY", read)?,
             clamd: clamd("SIGILLO_CLAMD", read)?,
+            revocation: truth("SIGILLO_REVOCATION", read)?,
             index_source: match read("SIGILLO_DIRECTORY_URL") {
                 Some(url) => Some(IndexSource { url, secret: must("SIGILLO_DIRECTORY_SECRET")? }),
                 None => None,

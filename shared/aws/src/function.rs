@@ -23,6 +23,7 @@ use crate::{
     directory::{DirectoryError, S3Directory},
     facts::remembered::Remembered,
     ingest::{self, Ingest},
+    lists::S3Lists,
     notarize::{self, StreamEvent},
     refresh::Refresher,
     shell::{self, batch::Rule},
@@ -165,6 +166,7 @@ pub struct Function {
     rim: Rim,
     blobs: Arc<S3Blobs>,
     directory: Option<Arc<S3Directory>>,
+    lists: Option<S3Lists>,
 }
 
 impl Function {
@@ -219,7 +221,12 @@ impl Function {
             limits: config.limits,
             bells: stages::mailbox::Bells::default(),
         };
-        Ok(Self { config, rim, blobs, directory })
+        let lists = config
+            .revocation
+            .then(|| S3Lists::new(clients.s3, config.buckets.data.clone(), Arc::clone(&rim.verifier)));
+        let function = Self { config, rim, blobs, directory, lists };
+        function.look_around().await;
+        Ok(function)
     }
 
     /// All ports together.
@@ -273,10 +280,13 @@ impl Function {
         Some(stopped.sequence)
     }
 
-    /// Looks whether there is a new provider index, at most as often as it is worth it.
+    /// Looks whether there is a new provider index, and new revocation lists, at most as often as it is worth it.
     pub async fn look_around(&self) {
         if let Some(directory) = &self.directory {
             directory.refresh(self.rim.now()).await;
+        }
+        if let Some(lists) = &self.lists {
+            lists.refresh(&self.rim.directory.index(), self.rim.now()).await;
         }
     }
 

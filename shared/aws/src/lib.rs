@@ -12,6 +12,7 @@ pub mod facts;
 pub mod function;
 pub mod gateway;
 pub mod ingest;
+pub mod lists;
 pub mod notarize;
 pub mod queue;
 pub mod refresh;

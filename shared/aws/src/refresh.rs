@@ -1,18 +1,23 @@
 //! The function `directory`: fetches the provider index once a day, and puts it in force as the object that all other
-//! functions read ([`crate::directory`]). What does not hold is an error, hence an alarm, and the last good copy stays.
+//! functions read ([`crate::directory`]); and each hour the revocation lists that its certificates name ([`crate::lists`]). What does not hold is an error, hence an alarm, and the last good copy stays.
 
 use std::{sync::Arc, time::Duration};
 
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_secretsmanager::Client as Secrets;
-use directory::{FetchError, Fetched, REFRESH, Settings, Source};
-use pec::Instant;
+use directory::{
+    FetchError, Fetched, REFRESH, Settings, Source,
+    lists::{Fetcher, ListsError, wanted},
+};
+use pec::{Index, Instant};
+use smime::{Anchors, Verifier};
 use tokio::task;
 
 use crate::{
     Config,
     clients::tell,
     config::{ConfigError, IndexSource, SETTINGS_PREFIX},
+    lists::key_of,
     secrets::{self, SecretError},
 };
 
@@ -23,7 +28,7 @@ const SIGNER_CA: &str = "directory/signer-ca.pem";
 const SIGNED: &str = ".p7m";
 /// A tick each hour sees to it that no copy is a day old: an hour of patience, and one of grace.
 const EARLY: Duration = Duration::from_secs(2 * 3600);
-/// How long a fetch may take: the function has a minute.
+/// How long a fetch may take: the function has five minutes for it and for lists.
 const WAIT: Duration = Duration::from_secs(40);
 
 /// Why there is no new index. Displays finish the sentence "failed to …".
@@ -38,6 +43,9 @@ pub enum RefreshError {
     /// The source.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// A revocation list.
+    #[error(transparent)]
+    Lists(#[from] ListsError),
     /// The work was cut off.
     #[error("fetch the index: {0}")]
     Cut(String),
@@ -49,6 +57,7 @@ pub struct Refresher {
     secrets: Secrets,
     bucket: String,
     index_key: String,
+    anchors_key: String,
     source: IndexSource,
 }
 
@@ -60,14 +69,56 @@ impl Refresher {
     pub fn new(s3: aws_sdk_s3::Client, secrets: Secrets, config: Config) -> Result<Self, ConfigError> {
         let missing = || ConfigError::Missing("SIGILLO_DIRECTORY_URL".to_owned());
         let source = config.index_source.ok_or_else(missing)?;
-        Ok(Self { s3, secrets, bucket: config.buckets.data, index_key: config.index_key, source })
+        let Config { buckets, index_key, anchors_key, .. } = config;
+        Ok(Self { s3, secrets, bucket: buckets.data, index_key, anchors_key, source })
     }
 
-    /// Fetches the index if it is about a day old, or not there. Answers whether a new one is in force.
+    /// Fetches the index if it is about a day old, or not there, and then the revocation lists. Answers whether a new
+    /// index is in force.
     ///
     /// # Errors
     /// [`RefreshError`]; the next tick tries again.
     pub async fn tick(&self, now: Instant) -> Result<bool, RefreshError> {
+        // Neither waits for the other.
+        let index = self.fetch_index(now).await;
+        let lists = self.fetch_lists(now).await;
+        let fetched = index?;
+        lists?;
+        Ok(fetched)
+    }
+
+    /// The lists that certificates of the index in force name. One that fails does not keep the others.
+    async fn fetch_lists(&self, now: Instant) -> Result<(), RefreshError> {
+        let unfit = |key: &str, why: String| RefreshError::Bucket(key.to_owned(), why);
+        let index = self.read(&self.index_key).await?;
+        let index = Index::from_ldif(&index).map_err(|error| unfit(&self.index_key, error.to_string()))?;
+        let anchors = self.read(&self.anchors_key).await?;
+        let anchors = Anchors::from_files([anchors.as_slice()]);
+        let verifier = Verifier::new(anchors.map_err(|error| unfit(&self.anchors_key, error.to_string()))?);
+        let fetch = move || {
+            let fetcher = Fetcher::default();
+            let fetched = wanted(&verifier, &index).into_iter().map(|wanted| {
+                let list = fetcher.refresh(&verifier, &wanted, now.unix_s());
+                (key_of(&wanted), list)
+            });
+            fetched.collect::<Vec<_>>()
+        };
+        let fetched =
+            task::spawn_blocking(fetch).await.map_err(|error| RefreshError::Cut(error.to_string()))?;
+        let mut failed = None;
+        for (key, list) in fetched {
+            match list {
+                Ok(list) => self.write(&key, list).await?,
+                Err(error) => {
+                    tracing::error!(alarm = "revocation", error = %error, "the last good list stays");
+                    failed = Some(error);
+                }
+            }
+        }
+        failed.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    async fn fetch_index(&self, now: Instant) -> Result<bool, RefreshError> {
         // 1. Only then: certificates and keys may have been replaced meanwhile, so they are read each time.
         if self.fetched_at().await?.is_some_and(|at| now < at.plus_s(seconds(REFRESH - EARLY))) {
             return Ok(false);

@@ -7,21 +7,23 @@ mod provider;
 use std::{
     io::Write as _,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 use aws::{
     KmsSigner, S3Directory,
     facts::{day, schema, sender_month},
     function::Name,
+    lists::S3Lists,
     notarize::StreamEvent,
     signer::{KeyChain, KeysError},
 };
 use aws_sdk_dynamodb::types::AttributeValue;
-use pec::Instant;
+use pec::{Index, Instant};
 use provider::{Alfa, Authority, certified_key, kms_key};
 use serde_json::{Value, json};
-use sigillo_tests::world::ALFA;
-use smime::Policy;
+use sigillo_tests::world::{ALFA, GAMMA, GAMMA_SERIAL, PKI};
+use smime::{Policy, Standing};
 use stages::{
     BlobKey, Job,
     ids::{MailboxId, Side, sha256_hex},
@@ -250,6 +252,37 @@ async fn the_last_good_index_stays_in_force() {
     directory.refresh(morning().plus_s(900)).await;
     assert!(kind("pec.nuova.example"));
     assert!(open().await.is_err());
+}
+
+/// What the function `directory` puts there is asked by those who judge; the last good list stays.
+#[tokio::test]
+async fn revocation_lists_are_read_from_the_bucket() {
+    let alfa = Alfa::new().await;
+    let bucket = alfa.config.buckets.data.clone();
+    let index = Index::new(vec![GAMMA.index_record()]);
+    let certificate = smime::Certificate::from_der(&PKI.of(&GAMMA)[0].der).expect("a certificate");
+    let verifier = Arc::new(PKI.verifier());
+    let lists = S3Lists::new(alfa.clients.s3.clone(), bucket, Arc::clone(&verifier));
+    let standing = |after_s: i64| verifier.standing(&certificate, morning().plus_s(after_s).unix_s());
+    let key = format!("settings/crl/{}.crl", sha256_hex(b"http://ca.example/lista.crl"));
+    let list = |revoked: &[u64], from_s: i64| {
+        let at = |s: i64| morning().plus_s(s);
+        PKI.list(revoked, at(from_s), at(from_s), at(from_s + 7200))
+    };
+
+    lists.refresh(&index, morning()).await;
+    assert_eq!(standing(0), Standing::Stale(None), "not there yet");
+    alfa.drop(&key, list(&[], -60)).await;
+    lists.refresh(&index, morning().plus_s(299)).await;
+    assert_eq!(standing(299), Standing::Stale(None), "looked for after five minutes");
+    lists.refresh(&index, morning().plus_s(300)).await;
+    assert!(matches!(standing(300), Standing::Good { .. }));
+    alfa.drop(&key, list(&[GAMMA_SERIAL], 400)).await;
+    lists.refresh(&index, morning().plus_s(600)).await;
+    assert!(matches!(standing(600), Standing::Revoked { .. }));
+    alfa.drop(&key, "niente").await;
+    lists.refresh(&index, morning().plus_s(900)).await;
+    assert!(matches!(standing(900), Standing::Revoked { .. }));
 }
 
 /// An image of the stream, as DynamoDB writes it.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use smime::{LIST_BYTES_MAX, ListError, Verifier, Wanted};
+use pec::Index;
+use smime::{Certificate, LIST_BYTES_MAX, ListError, Verifier, Wanted};
 use ureq::Agent;
 
 /// How often a list is fetched anew (spec 5.2: often enough that a revocation is soon known).
@@ -13,6 +14,15 @@ pub const RETRY_S: i64 = 300;
 const WAIT: Duration = Duration::from_secs(30);
 /// Addresses may have moved.
 const REDIRECTS_MAX: u32 = 3;
+
+/// The lists that certificates of the index name, of those that an anchor has certified.
+#[must_use]
+pub fn wanted(verifier: &Verifier, index: &Index) -> Vec<Wanted> {
+    let certificates = index.records().iter().flat_map(|record| &record.certificates);
+    let certificates: Vec<Certificate> =
+        certificates.filter_map(|certificate| Certificate::from_der(&certificate.der).ok()).collect();
+    verifier.wanted(&certificates)
+}
 
 /// Why there is no new list. Displays finish the sentence "failed to …".
 #[derive(Debug, thiserror::Error)]
