@@ -4,9 +4,11 @@
 
 mod imap;
 mod mime;
+mod pec_message;
 mod pop3;
 mod smtp;
 mod smtp_client;
+mod trust;
 
 /// A function that must not panic, whatever it is given.
 pub type Target = fn(&[u8]);
@@ -15,11 +17,14 @@ pub type Target = fn(&[u8]);
 pub const VARIABLE: &str = "SIGILLO_FUZZ_TARGET";
 
 /// All targets by name, which is also the name of their folder of seeds.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("imap-session", imap::session),
     ("imap-structure", imap::structure),
     ("mime-entity", mime::entity),
+    ("pec-message", pec_message::message),
     ("pop3-server", pop3::server),
+    ("provider-index", trust::index),
+    ("revocation-list", trust::list),
     ("smtp-client", smtp_client::client),
     ("smtp-server", smtp::server),
 ];
