@@ -245,6 +245,28 @@ The last good copy stays in force when anything does not hold. Exit code 1 says 
 Example:
   sigillo index fetch --data ./demo --directory ./directory.json")]
     Fetch(IndexFetch),
+    /// Write our own record, signed, as it is published at our LDIFLocationURL
+    #[command(after_help = "\
+The national index is gathered from such files. Domains and certificates: those of the index in force,
+the domains that are active by now, and the certificate that signs. Make it anew after each change.
+
+Example:
+  sigillo index publish --data ./demo --url https://gestore.demo.example/index.ldif.p7m --out index.ldif.p7m")]
+    Publish(IndexPublish),
+}
+
+/// `sigillo index publish`
+#[derive(Debug, Args)]
+pub struct IndexPublish {
+    /// Folder and form
+    #[command(flatten)]
+    pub data: Data,
+    /// Our LDIFLocationURL
+    #[arg(long, value_name = "URL")]
+    pub url: String,
+    /// Where to write it
+    #[arg(long, value_name = "FILE.p7m")]
+    pub out: PathBuf,
 }
 
 /// `sigillo index fetch`

@@ -62,6 +62,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Domain(Domain::History(args)) => command::domain::history(&args),
         Command::Environment(Environment::Add(args)) => command::environment::add(&args),
         Command::Index(Index::Fetch(args)) => command::index::fetch(&args),
+        Command::Index(Index::Publish(args)) => command::index::publish(&args),
         Command::Audit(Audit::Letter(args)) => command::audit::letter(&args),
         Command::Verify(args) => command::verify::run(&args),
         Command::Keys(Keys::Csr(args)) => command::keys::csr(&args),

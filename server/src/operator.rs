@@ -3,6 +3,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use carrier::{Names, Unresolved};
 use pec::{Address, Instant};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use stages::{
     Rim, StageError,
     accounts::{Accounts, AppPassword, AuditEntry, Choices, ManageError, NewAccount},
     domains::{self, Answer, DomainError, Look, NewDomain, Watched},
+    environments,
     ports::Ids,
     registry::{Mailbox, MailboxState},
     timekeeping::{self, ClockRow},
@@ -156,6 +158,11 @@ pub enum Operation {
         /// Its name.
         name: String,
     },
+    /// Our own record of the provider index, signed.
+    PublishIndex {
+        /// Where it will lie.
+        url: String,
+    },
     /// A domain without mailboxes goes.
     RemoveDomain {
         /// Its name.
@@ -234,6 +241,11 @@ pub enum Done {
         /// When it was off and right again.
         history: Vec<AuditEntry>,
     },
+    /// A signed file, in base64.
+    Index {
+        /// PKCS#7.
+        p7m: String,
+    },
     /// A backup.
     Backup(State),
     /// What the owner chose.
@@ -296,6 +308,10 @@ pub async fn perform(office: &Office, operation: Operation, now: Instant) -> Res
         }
         Operation::CheckDomain { name } => {
             Done::Domains { domains: vec![office.check_domain(&name, now).await?] }
+        }
+        Operation::PublishIndex { url } => {
+            let file = environments::publish(office.rim(), &office.environment, &url, now).await?;
+            Done::Index { p7m: STANDARD.encode(file) }
         }
         Operation::RemoveDomain { name } => {
             domains::remove(office.rim(), &name, now).await?;

@@ -205,3 +205,36 @@ fn the_index_is_fetched_and_put_in_force_only_if_all_of_it_holds() {
     assert_eq!(code(&none), 1);
     assert!(stderr(&none).contains("nowhere.json"), "{}", stderr(&none));
 }
+
+/// RFC 6109 §4.5, §4.5.6: our own record, signed by the running provider or in its folder; openssl takes it apart.
+#[test]
+fn our_own_record_is_published_signed() {
+    let dir = tempfile::tempdir().unwrap();
+    let provider = Provider::start(&dir.path().join("data"));
+    let out = dir.path().join("index.ldif.p7m");
+    let url = "https://gestore.demo.example/index.ldif.p7m";
+    let ca = provider.data().join("pki/ca.pem");
+    let opened = || {
+        let (file, ca) = (out.to_str().unwrap(), ca.to_str().unwrap());
+        let verify = ["cms", "-verify", "-inform", "DER", "-in", file, "-CAfile", ca, "-purpose", "any"];
+        let output = Command::new("openssl").args(verify).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().replace("\r\n", "\n")
+    };
+    let words = ["index", "publish", "--url", url, "--out", out.to_str().unwrap()];
+    assert_eq!(code(&provider.sigillo(&words)), 0);
+    let running = opened();
+    for line in [&format!("LDIFLocationURL: {url}"), "managedDomains: pec.demo.example", "mailReceipt: "] {
+        assert!(running.contains(line), "{line} in {running}");
+    }
+    let insecure =
+        ["index", "publish", "--url", "http://gestore.demo.example/", "--out", out.to_str().unwrap()];
+    assert_eq!(code(&provider.sigillo(&insecure)), 64);
+
+    // The same while it does not run, since nothing has changed.
+    let data = provider.data().to_owned();
+    provider.stop();
+    fs::remove_file(&out).unwrap();
+    assert_eq!(code(&sigillo(&[&words[..], &["--data", data.to_str().unwrap()]].concat())), 0);
+    assert_eq!(opened(), running);
+}

@@ -1,10 +1,17 @@
 //! `sigillo index`: the national provider index.
 
-use super::{CommandError, failed, now, print, print_json};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{
+    CommandError, failed, now,
+    operate::{in_folder, strange},
+    print, print_json,
+};
 use crate::{
-    cli::IndexFetch,
-    folder::Folder,
+    cli::{IndexFetch, IndexPublish},
+    folder::{Access, Folder},
     index::{keep, source},
+    operator::{Done, Operation},
 };
 
 /// `sigillo index fetch`: once, now. A running provider takes the new index up within a minute.
@@ -23,5 +30,26 @@ pub fn fetch(args: &IndexFetch) -> Result<u8, CommandError> {
     }
     print(&format!("{records} records, signed by {signer}"))?;
     complaints.iter().try_for_each(|complaint| print(&format!("left out: failed to {complaint}")))?;
+    Ok(0)
+}
+
+/// `sigillo index publish`: our own record, signed by the provider's key.
+///
+/// # Errors
+/// [`CommandError`]
+pub fn publish(args: &IndexPublish) -> Result<u8, CommandError> {
+    if !args.url.starts_with("https://") {
+        return Err(CommandError::Usage("the LDIFLocationURL is an https URL (RFC 6109 §4.5.6)".to_owned()));
+    }
+    let operation = Operation::PublishIndex { url: args.url.clone() };
+    let done = in_folder(&Folder::new(&args.data.data), operation)?;
+    let Done::Index { p7m } = done else { return Err(strange()) };
+    let file = STANDARD.decode(p7m).map_err(failed)?;
+    Folder::write(&args.out, &file, Access::Public)?;
+    if args.data.json {
+        print_json(&serde_json::json!({ "file": args.out, "bytes": file.len() }))?;
+    } else {
+        print(&format!("written   {} ({} octets)", args.out.display(), file.len()))?;
+    }
     Ok(0)
 }

@@ -179,6 +179,20 @@ impl Pending {
     /// # Errors
     /// [`SignError::SignatureSize`] if the value cannot be of this key.
     pub fn assemble(self, signature: &[u8]) -> Result<Vec<u8>, SignError> {
+        self.finish(signature, &[])
+    }
+
+    /// As [`Self::assemble`], with the content inside: the file of a provider index (RFC 6109 §4.5.6). The content is
+    /// that whose SHA-256 was given to [`Identity::prepare`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn assemble_enclosing(self, content: &[u8], signature: &[u8]) -> Result<Vec<u8>, SignError> {
+        let octets = ber::element(tag::OCTET_STRING, &[content]);
+        self.finish(signature, &ber::element(tag::context_constructed(0), &[&octets]))
+    }
+
+    fn finish(self, signature: &[u8], enclosed: &[u8]) -> Result<Vec<u8>, SignError> {
         let fixed = &*self.identity;
         if signature.len() != fixed.signature_size {
             return Err(SignError::SignatureSize { found: signature.len(), expected: fixed.signature_size });
@@ -205,7 +219,7 @@ impl Pending {
             &[
                 &version,
                 &ber::element(tag::SET, &[&fixed.digest_algorithm]),
-                &ber::element(tag::SEQUENCE, &[&oid(rfc5911::ID_DATA)]),
+                &ber::element(tag::SEQUENCE, &[&oid(rfc5911::ID_DATA), enclosed]),
                 &fixed.certificate_set,
                 &ber::element(tag::SET, &[&signer_info]),
             ],

@@ -1,20 +1,72 @@
-//! Provider environments are made: on AWS by a command, from the record that the provider index has of them.
+//! Provider environments are made, and published: on AWS by a command, from the record that the provider index has of them.
 //!
 //! An environment, its provider mail domain and the postmaster there are one commit. Power fails before it: nothing is
 //! there, and the command is run again.
 
-use pec::{Address, Instant, address::AddressError};
+use pec::{
+    Address, Index, Instant,
+    address::AddressError,
+    index::{IndexCertificate, Record},
+};
 
 use crate::{
     Rim, StageError,
     accounts::AuditEvent,
-    domains::note,
+    domains::{self, note},
+    ids::CertificateId,
     registry::{Domain, Environment, Mailbox},
     rim::Draft,
 };
 
 /// Left side of the address that signs (RFC 6109 §5.5).
 const SERVICE: &str = "posta-certificata";
+
+/// The signed file that this provider publishes of an environment at its LDIFLocationURL (RFC 6109 §4.5.6, spec 9.4): what
+/// the national index is gathered from. Its record has the domains and certificates that the index in force knows, those
+/// that are served by now, and the certificate that signs.
+///
+/// # Errors
+/// [`StageError`]; [`StageError::Signer`] where nothing can be signed.
+pub async fn publish(rim: &Rim, id: &str, url: &str, at: Instant) -> Result<Vec<u8>, StageError> {
+    // 1. The record.
+    let environment = rim.environment(id).await?;
+    let identity = rim.signer.identity(&rim.signer.current(id, at)?)?;
+    let index = rim.directory.index();
+    let known = index.by_id(id);
+    let mut certificates: Vec<IndexCertificate> = known.map(|r| r.certificates.clone()).unwrap_or_default();
+    let own = IndexCertificate::new(identity.certificate().der().to_vec());
+    if !certificates.contains(&own) {
+        certificates.push(own);
+    }
+    let served =
+        domains::list(rim).await?.into_iter().filter(|d| d.environment == id && d.active_since.is_some());
+    let mut managed_domains: Vec<String> =
+        served.map(|d| d.name).chain([environment.mail_domain.clone()]).collect();
+    managed_domains.extend(known.iter().flat_map(|record| record.managed_domains.clone()));
+    managed_domains.sort();
+    managed_domains.dedup();
+    let record = Record {
+        id: environment.id,
+        provider_name: environment.provider_name,
+        provider_unit: known.and_then(|record| record.provider_unit.clone()),
+        mail_receipt: environment.mail_receipt,
+        managed_domains,
+        certificates,
+        ldif_location: Some(url.to_owned()),
+    };
+
+    // 2. Its secondary environments, as they are known.
+    let is_secondary = |other: &&Record| other.provider_name == record.provider_name && other.id != record.id;
+    let mut records: Vec<Record> = index.records().iter().filter(is_secondary).cloned().collect();
+    records.insert(0, record);
+
+    // 3. Signed as everything else is: by the key's keeper.
+    let ldif = Index::new(records).to_ldif();
+    let pending = identity.prepare(smime::sha256([ldif.as_bytes()]), at.unix_s())?;
+    let certificate = CertificateId(identity.certificate().sha256_hex());
+    let signature = rim.signer.sign(&certificate, pending.digest()).await?;
+    Ok(pending.assemble_enclosing(ldif.as_bytes(), &signature)?)
+}
 
 /// Why no environment was made. Displays finish the sentence "failed to …".
 #[derive(Debug, thiserror::Error)]

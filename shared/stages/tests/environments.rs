@@ -1,12 +1,12 @@
 //! Environments that a command makes: what the provider index says decides, and every fault in between.
 #![allow(clippy::unwrap_used, reason = "a test world has no failures but those that a test makes")]
 
-use pec::Instant;
+use pec::{Instant, index::SignedIndex};
 use sigillo_stages::{
     Rim, StageError,
     accounts::AuditEvent,
-    domains::history,
-    environments::{EnvironmentError, establish},
+    domains::{Answer, Look, NewDomain, add, history},
+    environments::{EnvironmentError, establish, publish},
     registry::{Domain, Environment},
     rim::{Body, Draft},
 };
@@ -76,6 +76,33 @@ fn what_is_there_stays_as_it_is() {
     let (name, environment) = (BETA.mail_domain.to_owned(), ALFA.record.to_owned());
     insert(&rim, &Domain { name, environment, organisation: "alfa".to_owned() });
     assert!(matches!(beta(&rim, now).unwrap(), Err(EnvironmentError::Taken(..))));
+}
+
+/// RFC 6109 §4.5.6: what a provider publishes is what others read of it, and it answers for it.
+#[test]
+fn what_is_published_is_a_signed_index_of_our_own() {
+    let world = World::of(&ALFA);
+    let (rim, now) = (world.rim(), world.now());
+    let url = "https://gestore.alfa.example/index.ldif.p7m";
+    let hosts = [ALFA.mail_domain.to_owned()];
+    let answer = Answer::Hosts(hosts.to_vec());
+    let look = Look { answer: &answer, own_hosts: &hosts, at: now };
+    let (name, environment) = ("nuova.alfa.example".to_owned(), ALFA.record.to_owned());
+    let wanted = NewDomain { name, environment, organisation: "alfa".to_owned() };
+    exec::run(add(&rim, &wanted, look)).unwrap().unwrap();
+
+    let file = exec::run(publish(&rim, ALFA.record, url, now)).unwrap().unwrap();
+    let read = SignedIndex::open(&file, &rim.verifier, now).unwrap();
+    let record = read.index.by_id(ALFA.record).unwrap();
+    assert_eq!(read.index.records().len(), 1);
+    assert_eq!(read.signer.mails(), [ALFA.certified().as_str()]);
+    assert_eq!(record.ldif_location.as_deref(), Some(url));
+    assert_eq!(record.managed_domains, [ALFA.mail_domain, "nuova.alfa.example", ALFA.domain]);
+    assert_eq!(record.certificates, ALFA.index_record().certificates, "both, in a rollover");
+    let mut changed = file;
+    let at = changed.windows(4).position(|w| w == b"nuov").unwrap();
+    changed[at] = b'N';
+    assert!(SignedIndex::open(&changed, &rim.verifier, now).is_err());
 }
 
 /// Power fails anywhere, answers get lost: what is done again ends as it would have ended.
