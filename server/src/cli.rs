@@ -9,12 +9,14 @@ use stages::rates::Limits;
 
 use crate::doors::{Kind, Place};
 
+mod bounds;
 mod clock;
 mod custody;
 mod gateway;
 mod levels;
 mod provision;
 
+pub use bounds::LetterLimits;
 pub use clock::Clock;
 pub use custody::{Backup, Restore};
 pub use gateway::{DoorsTls, Gateway};
@@ -193,6 +195,9 @@ pub struct Up {
     /// The clock, and what may be sent
     #[command(flatten)]
     pub care: Care,
+    /// How large letters may be
+    #[command(flatten)]
+    pub letters: LetterLimits,
     /// To other systems
     #[command(flatten)]
     pub outgoing: Outgoing,

@@ -295,3 +295,23 @@ fn secrets_are_for_their_owner() {
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
 }
+
+/// Spec 4.2: the provider's own limits; what is over them is a notice, and not an error of the door.
+#[test]
+fn limits_of_letters_are_the_providers_choice() {
+    let dir = tempfile::tempdir().unwrap();
+    let provider = Provider::start_with(&dir.path().join("data"), &["--recipients-max", "50"]);
+    let [sender, other] = provider.accounts();
+    let letter = provider.file("letter.eml", "Subject: Prova\r\n\r\nTesto.\r\n");
+    let send = |recipients: usize| {
+        let mut words = ["send", "--json", "--wait-s", "60", "--from", &sender].map(String::from).to_vec();
+        words.extend((1..recipients).flat_map(|n| ["--to".to_owned(), format!("utente{n}@posta.example")]));
+        words.extend(["--to".to_owned(), other.clone(), letter.clone()]);
+        provider.sigillo(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let output = send(51);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((code(&output), &said["state"]), (1, &"refused".into()), "{said}");
+    let absurd = sigillo(&["up", "--data", "nowhere", "--recipients-max", "49"]);
+    assert_eq!(code(&absurd), 64);
+}

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use machine::{Argon2Passwords, BuiltinScanner};
+use pec::check::Limits;
 use stages::{
     accounts::{Accounts, ManageError},
     domains::DomainError,
@@ -41,7 +42,7 @@ fn here(folder: &Folder, demo: &Demo, operation: Operation) -> Result<Done, Comm
     runtime.block_on(async {
         // Nothing is scanned here: no letter moves.
         let scanner = Arc::new(BuiltinScanner::new("").map_err(failed)?);
-        let config = up::config(folder, demo, scanner)?;
+        let config = up::config(folder, demo, scanner, Limits::default())?;
         let provider = embedded::Provider::open(folder.root(), config).map_err(failed)?;
         let accounts = Accounts::open(provider.rim().clone(), Arc::new(Argon2Passwords::default())).await;
         // What `up` would register is there before anything is changed.

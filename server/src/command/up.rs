@@ -55,9 +55,12 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     let (demo, made) = Demo::open(&folder, now())?;
 
     // 2. The provider. Its registry is complete before anything can be asked of it.
-    let mut provider =
-        embedded::Provider::open(folder.root(), config(&folder, &demo, scanner(args.clamd.as_ref()).await?)?)
-            .map_err(failed)?;
+    let limits = args.letters.limits().map_err(CommandError::Usage)?;
+    let mut provider = embedded::Provider::open(
+        folder.root(),
+        config(&folder, &demo, scanner(args.clamd.as_ref()).await?, limits)?,
+    )
+    .map_err(failed)?;
     provider.rim_mut().carrier = Arc::new(way_out(&args.outgoing, &demo.mail_domain)?);
     let accounts = Accounts::open(provider.rim().clone(), Arc::new(Argon2Passwords::default())).await;
     let accounts = Arc::new(accounts.map_err(failed)?);
@@ -151,6 +154,7 @@ pub(super) fn config(
     folder: &Folder,
     demo: &Demo,
     scanner: Arc<dyn Scanner>,
+    limits: pec::check::Limits,
 ) -> Result<Config, CommandError> {
     let ca = Folder::read(&folder.pki("ca.pem"), PEM_BYTES_MAX)?;
     let ca = Certificate::from_pem(&ca).map_err(failed)?;
@@ -161,7 +165,7 @@ pub(super) fn config(
             chain: folder.pki("provider.pem"),
         }],
         anchors: Anchors::from_certificates(ca),
-        limits: pec::check::Limits::default(),
+        limits,
         scanner,
     })
 }
