@@ -3,18 +3,21 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
+    thread,
 };
 
+use directory::lists::{Fetcher, ListsError};
 use pec::{
     Address, Index, Instant,
     index::{IndexCertificate, Record},
 };
 use sigillo_server::{folder::Folder, revocation::Lists};
-use smime::{Anchors, Certificate, Standing, Verifier};
+use smime::{Anchors, Certificate, Standing, Verifier, Wanted};
 
 /// Serves a folder over HTTP; prints its port.
 const SERVER: &str = "
@@ -76,6 +79,37 @@ fn authority(dir: &Path, port: u16) {
 fn publish(dir: &Path) {
     openssl(dir, "ca -config ca.cnf -gencrl -out ca.crl.pem");
     openssl(dir, "crl -in ca.crl.pem -outform DER -out served/ca.crl");
+}
+
+/// An address that leads behind TLS (RFC 5280 §8) is a failure like any other.
+#[test]
+fn an_address_that_leads_behind_tls_is_a_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    openssl(
+        dir.path(),
+        "req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=Prova -keyout ca.key -out ca.pem",
+    );
+    let issuer = Certificate::from_pem(&fs::read(dir.path().join("ca.pem")).unwrap()).unwrap().remove(0);
+    let verifier = Verifier::new(Anchors::from_certificates([issuer.clone()]));
+    // A server that says hello to whoever speaks TLS, and sends everybody there.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answers = thread::spawn(move || {
+        for connection in listener.incoming().take(2) {
+            let mut connection = connection.unwrap();
+            let mut request = [0; 4096];
+            let read = connection.read(&mut request).unwrap();
+            assert!(read > 0);
+            let answer = format!(
+                "HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1:{port}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            connection.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let wanted = Wanted { url: format!("http://127.0.0.1:{port}/ca.crl"), issuer };
+    let fetched = Fetcher::default().refresh(&verifier, &wanted, 1_800_000_000);
+    assert!(matches!(fetched, Err(ListsError::Fetch(..))), "{fetched:?}");
+    answers.join().unwrap();
 }
 
 #[test]

@@ -6,6 +6,8 @@ use pec::Index;
 use smime::{Certificate, LIST_BYTES_MAX, ListError, Verifier, Wanted};
 use ureq::Agent;
 
+use crate::tls;
+
 /// How often a list is fetched anew (spec 5.2: often enough that a revocation is soon known).
 pub const REFRESH_S: i64 = 3600;
 /// After a failure.
@@ -40,7 +42,12 @@ pub struct Fetcher(Agent);
 
 impl Default for Fetcher {
     fn default() -> Self {
-        let config = Agent::config_builder().max_redirects(REDIRECTS_MAX).timeout_global(Some(WAIT)).build();
+        // Nobody is trusted for TLS: an address that leads there fails, and the list with it.
+        let config = Agent::config_builder()
+            .tls_config(tls::config(&[], None))
+            .max_redirects(REDIRECTS_MAX)
+            .timeout_global(Some(WAIT))
+            .build();
         Self(config.new_agent())
     }
 }
