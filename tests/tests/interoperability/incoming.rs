@@ -296,6 +296,13 @@ fn t_in_08_an_infected_envelope() {
     }
     let (alfa, beta) = (network.evidence(&ALFA), network.evidence(&BETA));
     assert_eq!(kinds(&alfa, "mittente"), [ACCEPTANCE, FAILURE, FAILURE]);
+    // The sender's provider looks why its own scanner has missed it (0.2 D11).
+    let looked: Vec<_> = alfa.logged(Event::VirusFound).iter().map(|e| e.detail.clone()).collect();
+    assert_eq!(looked.len(), 2);
+    for detail in looked {
+        let said = ["virus", "scanner", "new-scan"].map(|name| detail[name].as_str());
+        assert_eq!(said, ["Eicar-Test-Signature", "test scanner 1", "clean"]);
+    }
     let mut told: Vec<String> = of_kind(&alfa, "mittente", FAILURE)
         .iter()
         .map(|m| {
