@@ -4,9 +4,9 @@ script, which asks for a client certificate.
     AWS_ENDPOINT_URL=http://127.0.0.1:4566 directory.py
 
 A signed index comes into force, and not again on the same day; and the revocation list that a certificate in it names is
-there. Then whatever must not come into force is served: a
-signature that does not hold, a signer whom nobody trusts, an index of nobody, to whom shows no certificate; each is an
-error of the function, and the good copy stays. Every call must be one that the function's role allows.
+there. Then whatever must not come into force is served: a signature that does not hold, a signer whom nobody trusts, an
+index of nobody, to whom shows no certificate; each is an error of the function, and the good copy stays. At last a test
+bed: the index is read from a slapd over LDAPS. Every call must be one that the function's role allows.
 """
 
 import contextlib
@@ -31,10 +31,11 @@ import least
 import letter
 import seed
 from proxy import Proxies
+from slapd import Slapd
 
 SECRET, FILE, LIST = "sigillo/directory", "index.ldif.p7m", "ca.crl"
 SETTINGS = "settings/directory/"
-SIGNED = f"{demo.INDEX}.p7m"
+SIGNED, READ = f"{demo.INDEX}.p7m", f"{demo.INDEX}.ldap"
 PEM = serialization.Encoding.PEM
 # One more provider than the demo's index has.
 OTHER = "Altro"
@@ -71,9 +72,8 @@ def main():
         try:
             seed.require(fetch() == {"fetched": True}, "a new index to be fetched")
             in_force(aws, bucket, index, good)
-            kept = aws.s3.list_objects_v2(Bucket=bucket, Prefix="settings/crl/").get("Contents", [])
-            octets = [aws.s3.get_object(Bucket=bucket, Key=o["Key"])["Body"].read() for o in kept]
-            seed.require(octets == [others.list()], f"the revocation list that the index leads to: {kept}")
+            octets = [aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in lists_of(aws, bucket)]
+            seed.require(octets == [others.list()], f"the revocation list that the index leads to: {octets}")
             seed.require(fetch() == {"fetched": False}, "nothing to be fetched twice on a day")
 
             # 2. What does not hold.
@@ -93,13 +93,29 @@ def main():
             refused(aws, bucket, fetch, index, "a client certificate of another authority")
             tell(aws, authority)
             seed.require(fetch() == {"fetched": True}, "the next tick to mend it")
+
+            # 3. A test bed, which nobody signs.
+            certificate, key = authority.certify("localhost", ExtendedKeyUsageOID.SERVER_AUTH)
+            (folder / "slapd").mkdir()
+            pem = [authority.certificate.public_bytes(PEM), certificate.public_bytes(PEM), private(key)]
+            slapd = ends.enter_context(Slapd(folder / "slapd", index, *pem))
+            proxies.vary("directory", {"SIGILLO_DIRECTORY_URL": slapd.url})
+            tell(aws, nobody)
+            seed.require(fetch() is None, "a directory to refuse the certificate of another authority")
+            tell(aws, authority)
+            seed.require(fetch() == {"fetched": True}, "the index of a directory")
+            found = [aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in (demo.INDEX, READ)]
+            seed.require(found[0] == found[1] and found[0].count(b"\ndn: ") == 2, "both records, and a copy of what was read")
+            seed.require(fetch() == {"fetched": False}, "nothing to be read twice on a day")
         finally:
+            for key in [READ, *lists_of(aws, bucket)]:
+                aws.s3.delete_object(Bucket=bucket, Key=key)
             demo.put(aws, bucket, demo.INDEX, before)
             demo.put(aws, bucket, demo.ANCHORS, anchors)
     calls = [call for call in asked if call[0] == "directory"]
     not_allowed = sorted(call for call in calls if not least.allowed(stack, *call))
     seed.require(calls and not not_allowed, f"calls that the role does not allow: {not_allowed}")
-    print(f"a signed index came into force, and a revocation list; {len(bad) + 1} others did not; {len(calls)} kinds of calls, all allowed by the role")
+    print(f"a signed index came into force, and a revocation list; {len(bad) + 1} others did not; a directory was read; {len(calls)} kinds of calls, all allowed by the role")
 
 
 # ------------------------------------------------------------------------------------------------ The function
@@ -122,6 +138,11 @@ def refused(aws, bucket, fetch, index, what):
     seed.require(fetch() is None, f"{what} to be an error")
     now = aws.s3.get_object(Bucket=bucket, Key=demo.INDEX)["Body"].read()
     seed.require(now == index, f"the good copy to stay after {what}")
+
+
+def lists_of(aws, bucket):
+    """The keys of the revocation lists that are kept."""
+    return [o["Key"] for o in aws.s3.list_objects_v2(Bucket=bucket, Prefix="settings/crl/").get("Contents", [])]
 
 
 def forget(aws, bucket):

@@ -82,11 +82,15 @@ class Proxies:
         return {k: v for k, v in said.items() if not k.startswith("AWS_ENDPOINT_URL_")}
 
     def __enter__(self):
-        for name, server in self.servers.items():
-            address = f"http://127.0.0.1:{server.server_port}"
-            endpoints = {f"AWS_ENDPOINT_URL_{service}": address for service in SERVICES}
-            self.set(name, self.before[name] | self.further | endpoints)
+        for name in self.servers:
+            self.vary(name, {})
         return self
+
+    def vary(self, name, variables):
+        """Sets further variables of one function, for as long as the proxies are open."""
+        address = f"http://127.0.0.1:{self.servers[name].server_port}"
+        endpoints = {f"AWS_ENDPOINT_URL_{service}": address for service in SERVICES}
+        self.set(name, self.before[name] | self.further | variables | endpoints)
 
     def __exit__(self, *_):
         for name, variables in self.before.items():

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use directory::Form;
 use embedded::backup::{BackupError, Beside, List, Source};
 use serde::{Deserialize, Serialize};
 
@@ -128,7 +129,8 @@ pub fn take(
 /// Settings, index and certificates; private keys and passwords where they are asked for.
 fn beside(folder: &Folder, with_keys: bool) -> Result<Vec<Beside>, BackupError> {
     let mut files = Vec::new();
-    for path in [folder.index(), folder.signed_index()] {
+    let fetched = |form: Form| folder.fetched_index(form.suffix());
+    for path in [folder.index(), fetched(Form::Signed), fetched(Form::Directory)] {
         files.extend(read(folder, &path)?);
     }
     if let Some(demo) = read(folder, &folder.demo())? {

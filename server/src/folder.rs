@@ -78,10 +78,11 @@ impl Folder {
         self.root.join("index.ldif")
     }
 
-    /// The signed file that the provider index was taken from, if it was fetched.
+    /// What the provider index was taken from, if it was fetched: the index's name with a suffix
+    /// ([`directory::Form::suffix`]).
     #[must_use]
-    pub fn signed_index(&self) -> PathBuf {
-        self.root.join("index.ldif.p7m")
+    pub fn fetched_index(&self, suffix: &str) -> PathBuf {
+        self.root.join(format!("index.ldif{suffix}"))
     }
 
     /// Where revocation lists are kept.

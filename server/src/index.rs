@@ -27,7 +27,8 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 struct Written {
     url: String,
     server_ca: PathBuf,
-    signer_ca: PathBuf,
+    #[serde(default)]
+    signer_ca: Option<PathBuf>,
     certificate: PathBuf,
     key: PathBuf,
 }
@@ -60,7 +61,7 @@ pub fn source(path: &Path) -> Result<Source, IndexError> {
     let read = |file: &Path| Folder::read(&path.parent().unwrap_or(Path::new("")).join(file), FILE_BYTES_MAX);
     Ok(Source::new(&Settings {
         server_ca: read(&written.server_ca)?,
-        signer_ca: read(&written.signer_ca)?,
+        signer_ca: written.signer_ca.as_deref().map(read).transpose()?,
         certificate: read(&written.certificate)?,
         key: read(&written.key)?,
         url: written.url,
@@ -68,21 +69,23 @@ pub fn source(path: &Path) -> Result<Source, IndexError> {
     })?)
 }
 
-/// Puts a new index in force: a running provider takes the file up within a minute. The signed file is kept beside it,
-/// and is written last, so that its age tells how old the index is. Power fails between: it is fetched again.
+/// Fetches an index and puts it in force: a running provider takes the file up within a minute. What came is kept beside
+/// it, and is written last, so that its age tells how old the index is. Power fails between: it is fetched again.
 ///
 /// # Errors
-/// [`IndexError`]
-pub fn keep(fetched: &Fetched, folder: &Folder) -> Result<(), IndexError> {
-    Folder::write(&folder.index(), &fetched.signed.ldif, Access::Public)?;
-    Ok(Folder::write(&folder.signed_index(), &fetched.file, Access::Public)?)
+/// [`IndexError`]; the last good copy stays.
+pub fn renew(source: &Source, folder: &Folder, now: Instant) -> Result<Fetched, IndexError> {
+    let fetched = source.fetch(now)?;
+    Folder::write(&folder.index(), &fetched.ldif, Access::Public)?;
+    Folder::write(&folder.fetched_index(source.form().suffix()), &fetched.file, Access::Public)?;
+    Ok(fetched)
 }
 
 /// Keeps the index fresh for as long as it is polled.
 pub async fn keep_fresh(source: Source, folder: Folder, now: impl Fn() -> Instant) {
     let source = Arc::new(source);
     loop {
-        if age(&folder).is_none_or(|age| age >= REFRESH)
+        if age(&folder.fetched_index(source.form().suffix())).is_none_or(|age| age >= REFRESH)
             && let Err(error) = refresh(&source, &folder, now()).await
         {
             tracing::error!(alarm = "directory", error = %error, "the provider index stays as it was");
@@ -94,17 +97,13 @@ pub async fn keep_fresh(source: Source, folder: Folder, now: impl Fn() -> Instan
 
 async fn refresh(source: &Arc<Source>, folder: &Folder, now: Instant) -> Result<(), IndexError> {
     let (source, folder) = (Arc::clone(source), folder.clone());
-    let work = move || {
-        let fetched = source.fetch(now)?;
-        keep(&fetched, &folder)?;
-        Ok::<_, IndexError>(fetched.signed.index)
-    };
+    let work = move || renew(&source, &folder, now).map(|fetched| fetched.index);
     let index = tokio::task::spawn_blocking(work).await.map_err(|e| IndexError::Cut(e.to_string()))??;
     tracing::info!(records = index.records().len(), "the provider index was refreshed");
     Ok(())
 }
 
 /// How old the copy is; `None` without one, or with one from the future.
-fn age(folder: &Folder) -> Option<Duration> {
-    std::fs::metadata(folder.signed_index()).and_then(|meta| meta.modified()).ok()?.elapsed().ok()
+fn age(copy: &Path) -> Option<Duration> {
+    std::fs::metadata(copy).and_then(|meta| meta.modified()).ok()?.elapsed().ok()
 }

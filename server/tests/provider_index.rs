@@ -10,7 +10,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use common::{Provider, code, run, sigillo, stderr, until};
+use common::{Provider, authority::certificate, code, run, sigillo, stderr, until};
 use serde_json::{Value, json};
 
 /// Serves a folder over HTTPS to whoever shows a certificate of the authority; prints its port.
@@ -57,25 +57,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// An authority, or a certificate of one.
-fn certificate(dir: &Path, name: &str, issuer: Option<&str>, extensions: &[&str]) {
-    let path = |suffix: &str| dir.join(format!("{name}.{suffix}")).to_str().unwrap().to_owned();
-    let mut args = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-batch"]
-        .map(str::to_owned)
-        .to_vec();
-    args.extend(["-subj".to_owned(), format!("/CN={name}"), "-keyout".to_owned(), path("key")]);
-    args.extend(["-out".to_owned(), path("pem")]);
-    if let Some(issuer) = issuer {
-        let issuer = |suffix: &str| dir.join(format!("{issuer}.{suffix}")).to_str().unwrap().to_owned();
-        args.extend(["-CA".to_owned(), issuer("pem"), "-CAkey".to_owned(), issuer("key")]);
-    }
-    for extension in extensions {
-        args.extend(["-addext".to_owned(), (*extension).to_owned()]);
-    }
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    run("openssl", &args);
 }
 
 /// Signs a file as RFC 6109 §4.5.6 wants it: PKCS#7 signed data with the content inside, DER.

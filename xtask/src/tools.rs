@@ -10,7 +10,7 @@ struct Tool {
     package: &'static str,
 }
 
-const TOOLS: [Tool; 12] = [
+const TOOLS: [Tool; 13] = [
     Tool { program: "openssl", package: "openssl" },
     Tool { program: "xmllint", package: "libxml2-utils" },
     Tool { program: "curl", package: "curl" },
@@ -22,6 +22,7 @@ const TOOLS: [Tool; 12] = [
     Tool { program: "tmux", package: "tmux" },
     Tool { program: "clamd", package: "clamav-daemon" },
     Tool { program: "dnsmasq", package: "dnsmasq-base" },
+    Tool { program: "slapd", package: "slapd" },
     Tool { program: "swaks", package: "swaks libnet-ssleay-perl" },
 ];
 

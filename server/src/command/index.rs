@@ -10,7 +10,7 @@ use super::{
 use crate::{
     cli::{IndexFetch, IndexPublish},
     folder::{Access, Folder},
-    index::{keep, source},
+    index::{renew, source},
     operator::{Done, Operation},
 };
 
@@ -19,16 +19,18 @@ use crate::{
 /// # Errors
 /// [`CommandError`] when the index is not put in force; the last good copy stays.
 pub fn fetch(args: &IndexFetch) -> Result<u8, CommandError> {
-    let fetched = source(&args.directory).map_err(failed)?.fetch(now()).map_err(failed)?;
-    keep(&fetched, &Folder::new(&args.data.data)).map_err(failed)?;
-    let signed = &fetched.signed;
-    let (records, signer) = (signed.index.records().len(), signed.signer.subject());
-    let complaints: Vec<String> = signed.index.complaints().iter().map(ToString::to_string).collect();
+    let source = source(&args.directory).map_err(failed)?;
+    let fetched = renew(&source, &Folder::new(&args.data.data), now()).map_err(failed)?;
+    let (records, signer) = (fetched.index.records().len(), &fetched.signer);
+    let complaints: Vec<String> = fetched.index.complaints().iter().map(ToString::to_string).collect();
     if args.data.json {
         print_json(&serde_json::json!({ "records": records, "signer": signer, "complaints": complaints }))?;
         return Ok(0);
     }
-    print(&format!("{records} records, signed by {signer}"))?;
+    match signer {
+        Some(signer) => print(&format!("{records} records, signed by {signer}"))?,
+        None => print(&format!("{records} records of a directory, signed by nobody"))?,
+    }
     complaints.iter().try_for_each(|complaint| print(&format!("left out: failed to {complaint}")))?;
     Ok(0)
 }

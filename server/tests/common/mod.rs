@@ -1,6 +1,8 @@
 //! The real binary on a folder of its own.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub mod authority;
+
 use std::{
     fs,
     io::{BufRead as _, BufReader},

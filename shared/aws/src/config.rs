@@ -74,7 +74,7 @@ pub struct Config {
 /// Where the provider index is fetched, and as whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexSource {
-    /// HTTPS.
+    /// HTTPS, or LDAPS for a test bed ([`directory::Form`]).
     pub url: String,
     /// Name or ARN of the secret with the client certificate.
     pub secret: String,

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_secretsmanager::Client as Secrets;
 use directory::{
-    FetchError, Fetched, REFRESH, Settings, Source,
+    FetchError, Fetched, Form, REFRESH, Settings, Source,
     lists::{Fetcher, ListsError, wanted},
 };
 use pec::{Index, Instant};
@@ -24,8 +24,6 @@ use crate::{
 /// Authorities of the server, and of the signer, in the data bucket below [`SETTINGS_PREFIX`]: PEM, put there by operators.
 const SERVER_CA: &str = "directory/server-ca.pem";
 const SIGNER_CA: &str = "directory/signer-ca.pem";
-/// The signed file beside the index; its age is the index's.
-const SIGNED: &str = ".p7m";
 /// A tick each hour sees to it that no copy is a day old: an hour of patience, and one of grace.
 const EARLY: Duration = Duration::from_secs(2 * 3600);
 /// How long a fetch may take: the function has five minutes for it and for lists.
@@ -120,14 +118,20 @@ impl Refresher {
 
     async fn fetch_index(&self, now: Instant) -> Result<bool, RefreshError> {
         // 1. Only then: certificates and keys may have been replaced meanwhile, so they are read each time.
-        if self.fetched_at().await?.is_some_and(|at| now < at.plus_s(seconds(REFRESH - EARLY))) {
+        let form = Form::of(&self.source.url);
+        let copy = format!("{}{}", self.index_key, form.map_or("", Form::suffix));
+        if self.written_at(&copy).await?.is_some_and(|at| now < at.plus_s(seconds(REFRESH - EARLY))) {
             return Ok(false);
         }
         let pair = secrets::pair(&self.secrets, &self.source.secret).await?;
+        let signer_ca = match form {
+            Some(Form::Directory) => None,
+            _ => Some(self.read(&format!("{SETTINGS_PREFIX}{SIGNER_CA}")).await?),
+        };
         let source = Source::new(&Settings {
             url: self.source.url.clone(),
             server_ca: self.read(&format!("{SETTINGS_PREFIX}{SERVER_CA}")).await?,
-            signer_ca: self.read(&format!("{SETTINGS_PREFIX}{SIGNER_CA}")).await?,
+            signer_ca,
             certificate: pair.certificate.into_bytes(),
             key: pair.key.into_bytes(),
             wait: WAIT,
@@ -136,26 +140,22 @@ impl Refresher {
         // 2. It blocks.
         let source = Arc::new(source);
         let fetched = task::spawn_blocking(move || source.fetch(now)).await;
-        let Fetched { file, signed } = fetched.map_err(|error| RefreshError::Cut(error.to_string()))??;
+        let Fetched { file, ldif, index, .. } =
+            fetched.map_err(|error| RefreshError::Cut(error.to_string()))??;
 
-        // 3. The signed file last: power fails between, and the next tick fetches again.
-        self.write(&self.index_key, signed.ldif.to_vec()).await?;
-        self.write(&self.signed_key(), file).await?;
-        let (records, complaints) = (signed.index.records().len(), signed.index.complaints().len());
+        // 3. What came last: power fails between, and the next tick fetches again.
+        self.write(&self.index_key, ldif).await?;
+        self.write(&copy, file).await?;
+        let (records, complaints) = (index.records().len(), index.complaints().len());
         tracing::info!(records, complaints, "the provider index was refreshed");
         Ok(true)
     }
 
-    fn signed_key(&self) -> String {
-        format!("{}{SIGNED}", self.index_key)
-    }
-
-    async fn fetched_at(&self) -> Result<Option<Instant>, RefreshError> {
-        let key = self.signed_key();
-        match self.s3.head_object().bucket(&self.bucket).key(&key).send().await {
+    async fn written_at(&self, key: &str) -> Result<Option<Instant>, RefreshError> {
+        match self.s3.head_object().bucket(&self.bucket).key(key).send().await {
             Ok(found) => Ok(found.last_modified().map(|at| Instant::from_unix_s(at.secs()))),
             Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => Ok(None),
-            Err(error) => Err(RefreshError::Bucket(key, tell(&error))),
+            Err(error) => Err(RefreshError::Bucket(key.to_owned(), tell(&error))),
         }
     }
 
@@ -167,8 +167,8 @@ impl Refresher {
         Ok(body.to_vec())
     }
 
-    async fn write(&self, key: &str, body: Vec<u8>) -> Result<(), RefreshError> {
-        let put = self.s3.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(body));
+    async fn write(&self, key: &str, body: impl Into<ByteStream>) -> Result<(), RefreshError> {
+        let put = self.s3.put_object().bucket(&self.bucket).key(key).body(body.into());
         put.send().await.map_err(|error| RefreshError::Bucket(key.to_owned(), tell(&error)))?;
         Ok(())
     }

@@ -161,6 +161,19 @@ impl Index {
         out
     }
 
+    /// Appends one entry to an LDIF, for an index that comes in another form than a file (RFC 6109 §4.5).
+    pub fn write_entry<'a>(
+        ldif: &mut String,
+        dn: &str,
+        attributes: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) {
+        ldif.push('\n');
+        ldif::write(ldif, "dn", dn.as_bytes());
+        for (name, value) in attributes {
+            ldif::write(ldif, name, value);
+        }
+    }
+
     /// All records.
     #[must_use]
     pub fn records(&self) -> &[Record] {
