@@ -210,21 +210,4 @@ impl Pace {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_sends_more_than_the_pace_waits() {
-        let start = Instant::now();
-        let mut pace = Pace::new(start);
-        let rate = (10.0, 20.0);
-        for n in 1..=20 {
-            assert_eq!(pace.pause(n, rate, start), None, "{n}");
-        }
-        assert_eq!(pace.pause(21, rate, start), Some(Duration::from_millis(100)));
-        assert_eq!(pace.pause(21, rate, start), None, "no command, no pause");
-        let later = start + Duration::from_secs(1);
-        assert_eq!(pace.pause(30, rate, later), None);
-        assert_eq!(pace.pause(31, rate, later), Some(Duration::from_millis(100)));
-    }
-}
+mod tests;

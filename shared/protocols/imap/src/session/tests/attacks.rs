@@ -40,6 +40,18 @@ fn the_table_of_attacks() {
             "a BAD a search is nested too deeply\r\n",
             false,
         ),
+        (
+            "thousands of keys",
+            format!("a SEARCH {}\r\n", "SEEN ".repeat(500).trim_end()),
+            "a BAD a search has too many keys\r\n",
+            false,
+        ),
+        (
+            "thousands of items",
+            format!("a FETCH 1 ({})\r\n", "UID ".repeat(500).trim_end()),
+            "a BAD a list is too long\r\n",
+            false,
+        ),
         ("NUL", "a NOOP\0\r\n".to_owned(), "a BAD NUL is not allowed\r\n", false),
         ("NUL in a literal", "a LOGIN {1+}\r\n\0 x\r\n".to_owned(), "a BAD NUL is not allowed\r\n", false),
         (
@@ -100,6 +112,16 @@ fn a_message_that_never_ends_can_be_read() {
 }
 
 #[test]
+fn a_message_of_ten_thousand_parts_is_shown_in_part() {
+    let parts = "--a\r\nContent-Type: text/plain\r\n\r\nx\r\n".repeat(10_000);
+    let message = format!("Content-Type: multipart/mixed; boundary=a\r\n\r\n{parts}--a--\r\n");
+    let mut client = Provider::new().inbox(&[&message]);
+    let heard = client.say("FETCH 1 (BODYSTRUCTURE BODY.PEEK[499])");
+    let parts = heard.matches("\"plain\"").count() + heard.matches("\"PLAIN\"").count();
+    assert!(heard.ends_with("t OK done\n") && (1..=500).contains(&parts), "{parts} parts: {heard}");
+}
+
+#[test]
 fn a_set_of_everything_costs_what_is_there() {
     let mut client = Provider::new().inbox(&["1", "2"]);
     let set = vec!["1:*"; 10_000].join(",");
@@ -109,6 +131,43 @@ fn a_set_of_everything_costs_what_is_there() {
         client.say(&format!("UID FETCH {set} UID")),
         "* 1 FETCH (UID 1)\n* 2 FETCH (UID 2)\nt OK done\n"
     );
+}
+
+/// A client that takes so many pieces of an answer and then reads no more.
+struct Deaf {
+    takes: usize,
+    largest: usize,
+}
+
+impl Outlet for Deaf {
+    async fn send(&mut self, octets: &[u8]) -> Result<(), Gone> {
+        self.largest = self.largest.max(octets.len());
+        self.takes = self.takes.checked_sub(1).ok_or(Gone)?;
+        Ok(())
+    }
+}
+
+/// What is fetched goes in pieces as it is read; who takes none of them any more makes no more work.
+#[test]
+fn who_asks_for_everything_and_reads_nothing_is_left() {
+    let provider = Provider::new();
+    let mut client = provider.inbox(&[]);
+    let large = "x".repeat(3 << 20);
+    client.append("INBOX", &large);
+    client.session.push(b"a FETCH 1 BODY[]\r\n".repeat(1000).as_slice());
+    let mut deaf = Deaf { takes: 20, largest: 0 };
+    let ended = loop {
+        match exec::run(client.session.step(&mut deaf)).expect("no waiting") {
+            Ok(step) => assert_eq!(step, Step::More),
+            Err(gone) => break gone,
+        }
+    };
+    assert_eq!(ended, Gone);
+    // 12 pieces of 256 KiB are a message: the second one was not read to its end.
+    assert!((65_536..=262_144).contains(&deaf.largest), "{}", deaf.largest);
+    // Whoever else reads the mailbox does not notice.
+    let mut other = provider.client();
+    assert!(other.say("SELECT INBOX").contains("* 1 EXISTS"));
 }
 
 /// What sessions are made of.
