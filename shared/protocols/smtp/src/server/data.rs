@@ -1,14 +1,15 @@
 //! The octets of a message on their way in.
 
-/// What makes a message one that is not taken. The rest of it is read and forgotten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What makes a message one that is not taken. The rest of it is read and forgotten. Of several the last one in this
+/// order is answered, so that the answer does not depend on the pieces in which the message came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
-    /// A CR or LF that is not part of a CR LF (RFC 5321 §2.3.8).
-    Bare,
-    /// Over the announced size.
-    TooLarge,
     /// Whoever drives the machine cannot keep it.
     NoRoom,
+    /// Over the announced size.
+    TooLarge,
+    /// A CR or LF that is not part of a CR LF (RFC 5321 §2.3.8).
+    Bare,
 }
 
 /// A message in the making: what was taken of it is somewhere else already.
@@ -21,7 +22,7 @@ pub(super) struct Message {
 
 impl Message {
     pub(super) fn fail(&mut self, fault: Fault) {
-        self.fault.get_or_insert(fault);
+        self.fault = self.fault.max(Some(fault));
     }
 
     fn push(&mut self, octets: &[u8], size_bytes_max: u64, content: &mut Vec<u8>) {
@@ -210,6 +211,18 @@ mod tests {
         let (content, behind, fault) = dots(&input, 100, 1001);
         assert!(content.len() <= 1001);
         assert_eq!((behind, fault), (Some(0), Some(Fault::TooLarge)));
+    }
+
+    #[test]
+    fn a_message_with_two_faults_has_one_answer() {
+        for input in [&b"too large\nby far"[..], b"too large by far\n", b"\ntoo large by far"] {
+            for piece in 1..=input.len() {
+                assert_eq!(dots(input, piece, 5).2, Some(Fault::Bare), "{input:?} in {piece}");
+                let (mut chunks, mut message) = (Chunks::default(), Message::default());
+                input.chunks(piece).for_each(|c| chunks.feed(c, &mut message, 5, &mut Vec::new()));
+                assert_eq!(message.fault, Some(Fault::Bare), "{input:?} in {piece}");
+            }
+        }
     }
 
     #[test]
