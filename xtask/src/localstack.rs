@@ -366,6 +366,7 @@ fn operators(emulator: &Emulator) -> Result {
         sh(command.env("AWS_ENDPOINT_URL", &emulator.endpoint))
     };
     script("operators.py", &[emulator.description().as_path()])?;
+    script("restore.py", &[emulator.description().as_path()])?;
     script("gateway.py", &[])
 }
 

@@ -33,21 +33,36 @@ pub struct Backup {
 /// `sigillo restore`
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every file is compared with the list of the backup, every blob with its digest, every receipt and
+From a backup: every file is compared with its list, every blob with its digest, every receipt and
 envelope with the legal log; DIR is there only if all of it holds. Never run the old provider and the
 restored one at the same time: they would be two notaries with one name.
 
-Exit codes: 0 restored; 1 not.
+With --aws: DynamoDB has restored tables under the names of the stack's own with SUFFIX behind them.
+Rows that are missing are copied, none is replaced; a mailbox comes back whole, if its head is gone.
+Then every receipt, notice and envelope is compared with the legal log and with what is stored. Stop
+the stages first (docs/operations.md).
 
-Example:
-  sigillo restore --from /backups/alfa-2026-03-02 --data ./alfa-restored")]
+Exit codes: 0 restored; 1 not, or not all is as the legal log says.
+
+Examples:
+  sigillo restore --from /backups/alfa-2026-03-02 --data ./alfa-restored
+  sigillo restore --aws aws.json --tables=-restored")]
 pub struct Restore {
     /// The backup
-    #[arg(long, value_name = "DIR")]
-    pub from: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "aws")]
+    pub from: Option<PathBuf>,
     /// The new folder: one that is empty or not there
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "aws")]
+    pub data: Option<PathBuf>,
+    /// The provider's stack on AWS, as `aws cloudformation describe-stacks` prints it
+    #[arg(long, value_name = "FILE", requires = "tables", conflicts_with_all = ["from", "data"])]
+    pub aws: Option<PathBuf>,
+    /// What the names of restored tables have behind them
+    #[arg(long, value_name = "SUFFIX", requires = "aws")]
+    pub tables: Option<String>,
+    /// The registry too: passwords that were revoked since, and domains that were removed, come back with it
+    #[arg(long, requires = "aws")]
+    pub with_registry: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -3,8 +3,11 @@
 use std::{path::Path, thread, time::Duration};
 
 use embedded::backup::Source;
+use stages::custody::{Audited, Copied};
 
-use super::{CommandError, client::Operations, failed, now, operate::strange, print, print_json};
+use super::{
+    CommandError, client::Operations, deployment::Operator, failed, now, operate::strange, print, print_json,
+};
 use crate::{
     backup::{self, State, Taken},
     cli::{Backup, Restore},
@@ -65,14 +68,19 @@ fn by_the_provider(folder: &Folder, to: &Path, with_keys: bool) -> Result<Taken,
 /// # Errors
 /// [`CommandError`]
 pub fn restore(args: &Restore) -> Result<u8, CommandError> {
-    let done = embedded::restore::restore(&args.from, &args.data);
+    let (from, data) = match (&args.aws, &args.tables, &args.from, &args.data) {
+        (Some(stack), Some(suffix), ..) => return of_tables(args, stack, suffix),
+        (_, _, Some(from), Some(data)) => (from, data),
+        _ => return Err(CommandError::Usage("a backup and a folder, or a stack and its tables".to_owned())),
+    };
+    let done = embedded::restore::restore(from, data);
     let done = done.map_err(|e| CommandError::Account(super::chain(&e)))?;
     if args.json {
         print_json(&done)?;
         return Ok(0);
     }
     let at = pec::Instant::from_unix_s(done.at_unix_s);
-    print(&format!("restored  {}, as of {at}", args.data.display()))?;
+    print(&format!("restored  {}, as of {at}", data.display()))?;
     print(&format!("files     {}, {} octets", done.files, done.bytes))?;
     print(&format!("blobs     {}, each what its digest says", done.blobs))?;
     print(&format!(
@@ -83,4 +91,23 @@ pub fn restore(args: &Restore) -> Result<u8, CommandError> {
         print("keys      not in the backup: put them into pki/ before sigillo up")?;
     }
     Ok(0)
+}
+
+/// Brings rows back into the tables of a stack, and says whether the evidence is whole.
+fn of_tables(args: &Restore, stack: &Path, suffix: &str) -> Result<u8, CommandError> {
+    let (tables, audited) = Operator::open(stack)?.restore(suffix, args.with_registry)?;
+    let code = u8::from(audited.faulty > 0);
+    if args.json {
+        print_json(&serde_json::json!({ "tables": tables, "audit": audited }))?;
+        return Ok(code);
+    }
+    for Copied { table, copied, there, left } in &tables {
+        print(&format!("table     {table}: {copied} rows copied, {there} were there, {left} left out"))?;
+    }
+    let Audited { acts, acts_removed_by_holders, faulty, faults } = &audited;
+    print(&format!(
+        "audit     {acts} receipts and envelopes as the log says, {acts_removed_by_holders} of them removed by their holders; {faulty} are not"
+    ))?;
+    faults.iter().try_for_each(|fault| print(&format!("fault     {fault}")))?;
+    Ok(code)
 }

@@ -16,6 +16,7 @@ pub mod lists;
 pub mod notarize;
 pub mod queue;
 pub mod refresh;
+pub mod restore;
 pub mod secrets;
 pub mod shell;
 pub mod signer;

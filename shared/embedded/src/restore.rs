@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use stages::ports::Blobs as _;
+use stages::{
+    custody::{Verdict, judge},
+    ports::Blobs as _,
+};
 
 use crate::{
     Counters, Segments,
@@ -134,17 +137,14 @@ fn check(dir: &Path, done: &mut Restored) -> Result<(), BackupError> {
     done.log_entries = acts.entries()?;
     while let Some(some) = acts.next()? {
         for (act, logged) in some {
-            let Some(issued) = &act.issued else { continue };
-            let damaged =
-                |why: &str| BackupError::Damaged(PathBuf::from(act.target.as_str()), why.to_owned());
-            if !logged {
-                return Err(damaged("the legal log has no entry with its digest"));
-            }
-            match blobs.digest(&act.target)? {
-                Some(sha256) if hex::encode(sha256) == issued.sha256 => {}
-                Some(_) => return Err(damaged("its octets are not those that the legal log names")),
-                None if act.target.as_str().starts_with("mailboxes/") => done.acts_removed_by_holders += 1,
-                None => return Err(damaged("it is not there")),
+            let stored = blobs.digest(&act.target)?.map(hex::encode);
+            match judge(&act, logged, stored.as_deref()) {
+                Verdict::Owed => continue,
+                Verdict::Whole => {}
+                Verdict::RemovedByHolder => done.acts_removed_by_holders += 1,
+                Verdict::Fault(why) => {
+                    return Err(BackupError::Damaged(PathBuf::from(act.target.as_str()), why.to_owned()));
+                }
             }
             done.acts += 1;
         }

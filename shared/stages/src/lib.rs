@@ -9,6 +9,7 @@ mod acts;
 mod ahead;
 mod bounds;
 pub mod certify;
+pub mod custody;
 pub mod deliver;
 pub mod dispatch;
 pub mod domains;

@@ -10,6 +10,7 @@ use pec::{Address, Instant, Transaction};
 use stages::{
     StageError,
     accounts::{Accounts, ManageError},
+    custody::{Audited, Copied},
     domains::DomainError,
     door::{self, Channel, DoorError, Submission},
     environments::{EnvironmentError, establish},
@@ -154,6 +155,21 @@ impl Operator {
                 EnvironmentError::Stage(error) => unreachable(&error),
                 error => CommandError::Account(error.to_string()),
             })
+        })
+    }
+
+    /// Copies rows that are missing from restored tables, then compares every act with the log and with what is stored.
+    ///
+    /// # Errors
+    /// [`CommandError`]
+    pub fn restore(&self, suffix: &str, with_registry: bool) -> Result<(Vec<Copied>, Audited), CommandError> {
+        let (client, tables) =
+            (&self.deployment.clients.dynamodb, &self.deployment.description.config.tables);
+        self.runtime.block_on(async {
+            let copied = aws::restore::copy(client, tables, suffix, with_registry).await;
+            let copied = copied.map_err(|error| unreachable(&error))?;
+            let audited = aws::restore::audit(client, tables, self.deployment.rim()).await;
+            Ok((copied, audited.map_err(|error| unreachable(&error))?))
         })
     }
 

@@ -23,7 +23,7 @@ use super::{
 const SENDER_BYTES_MAX: usize = 512;
 
 /// A text.
-pub(super) fn s(text: impl Into<String>) -> AttributeValue {
+pub(crate) fn s(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
 }
 
@@ -61,7 +61,7 @@ pub(super) fn row(row: &Row, version: u64) -> Result<Item, FactsError> {
 }
 
 /// A row as it was read.
-pub(super) fn stored(table: Table, item: &Item) -> Result<StoredRow, FactsError> {
+pub(crate) fn stored(table: Table, item: &Item) -> Result<StoredRow, FactsError> {
     let key = row_key(table, item)?;
     let damaged = |what: &str| FactsError::Damaged(format!("{}: {what}", key.sk));
     let body = match (item.get(BODY), item.get(BODY_TEXT)) {

@@ -5,7 +5,7 @@
 //! consistent; reads by an index are completed from the table.
 
 mod days;
-mod item;
+pub(crate) mod item;
 mod json;
 pub mod remembered;
 pub mod schema;

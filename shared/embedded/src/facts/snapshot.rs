@@ -156,20 +156,16 @@ impl Acts {
         let mut acts = Vec::with_capacity(found.len());
         for (_, body) in found {
             let act: ActRow = serde_json::from_str(&body).map_err(|e| damaged(&e))?;
-            if let Some(issued) = &act.issued {
-                let logged = self.logs(&act, &issued.sha256)?;
+            if act.issued.is_some() {
+                let logged = self.logs(&act)?;
                 acts.push((act, logged));
             }
         }
         Ok(Some(acts))
     }
 
-    /// Whether an entry `issued` of the letter has this digest.
-    fn logs(&self, act: &ActRow, sha256: &str) -> Result<bool, FactsError> {
+    fn logs(&self, act: &ActRow) -> Result<bool, FactsError> {
         let entries = super::read::log(&self.db, &act.logged_under(), usize::MAX)?;
-        let issued = |e: &stages::log::LogEntry| {
-            e.event == stages::log::Event::Issued && e.sha256.as_deref() == Some(sha256)
-        };
-        Ok(entries.iter().any(issued))
+        Ok(stages::custody::is_logged(act, &entries))
     }
 }
