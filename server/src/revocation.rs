@@ -1,11 +1,11 @@
-//! Revocation lists of the embedded form: fetched each hour, kept in the folder, so that a restart has them (docs/trust.md).
+//! Revocation lists of the embedded form, and answers of responders: fetched each hour, kept in the folder, so that a restart has them (docs/trust.md).
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use directory::lists::{Fetcher, REFRESH_S, RETRY_S, wanted};
 use pec::{Index, Instant};
-use smime::{LIST_BYTES_MAX, Verifier, Wanted};
-use stages::{Rim, ids::sha256_hex};
+use smime::{LIST_BYTES_MAX, Verifier};
+use stages::Rim;
 
 use crate::folder::{Access, Folder};
 
@@ -30,8 +30,8 @@ impl Lists {
         }
         for wanted in wanted(&verifier, index) {
             // One that is not there or does not hold is fetched soon.
-            if let Ok(list) = Folder::read(&folder.list(&name(&wanted)), LIST_BYTES_MAX as u64)
-                && let Err(error) = verifier.take_list(&list, &wanted.issuer, now.unix_s())
+            if let Ok(list) = Folder::read(&folder.list(&wanted.name()), LIST_BYTES_MAX as u64)
+                && let Err(error) = verifier.take(&wanted, &list, now.unix_s())
             {
                 tracing::warn!(error = %error, "a revocation list of an earlier run is not used");
             }
@@ -43,12 +43,12 @@ impl Lists {
     pub fn refresh(&mut self, index: &Index, now: Instant) -> usize {
         let mut failed = 0;
         for wanted in wanted(&self.verifier, index) {
-            if self.next.get(&wanted.url).is_some_and(|next| now < *next) {
+            if self.next.get(&wanted.name()).is_some_and(|next| now < *next) {
                 continue;
             }
             let kept = self.fetcher.refresh(&self.verifier, &wanted, now.unix_s());
             let again_s = match kept
-                .map(|list| Folder::write(&self.folder.list(&name(&wanted)), &list, Access::Public))
+                .map(|list| Folder::write(&self.folder.list(&wanted.name()), &list, Access::Public))
             {
                 Ok(Ok(())) => REFRESH_S,
                 Ok(Err(error)) => {
@@ -61,7 +61,7 @@ impl Lists {
                     RETRY_S
                 }
             };
-            self.next.insert(wanted.url, now.plus_s(again_s));
+            self.next.insert(wanted.name(), now.plus_s(again_s));
         }
         failed
     }
@@ -84,8 +84,4 @@ impl Lists {
             tokio::time::sleep(LOOK).await;
         }
     }
-}
-
-fn name(wanted: &Wanted) -> String {
-    sha256_hex(wanted.url.as_bytes())
 }

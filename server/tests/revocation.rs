@@ -57,13 +57,14 @@ fn openssl(dir: &Path, arguments: &str) {
     assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// An authority of openssl that keeps its own records, and a certificate that names its list.
-fn authority(dir: &Path, port: u16) {
+/// An authority of openssl that keeps its own records, and a certificate with this extension beside its usual ones.
+fn authority(dir: &Path, extension: &str) {
     let config = format!(
         "[ca]\ndefault_ca=own\n[own]\ndatabase=records\nserial=serial\nnew_certs_dir=.\ncertificate=ca.pem\nprivate_key=ca.key\n\
          default_md=sha256\ndefault_days=30\ndefault_crl_days=1\npolicy=any\nx509_extensions=usage\ncrlnumber=crlnumber\n\
          [any]\ncommonName=supplied\n[usage]\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=emailProtection\n\
-         subjectAltName=email:posta-certificata@gestore.beta.example\ncrlDistributionPoints=URI:http://127.0.0.1:{port}/ca.crl\n"
+         subjectAltName=email:posta-certificata@gestore.beta.example\n{extension}\n\
+         [responder]\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=OCSPSigning\nnoCheck=ignored\n"
     );
     fs::write(dir.join("ca.cnf"), config).unwrap();
     fs::write(dir.join("records"), "").unwrap();
@@ -73,12 +74,24 @@ fn authority(dir: &Path, port: u16) {
     openssl(dir, "req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=Prova -keyout ca.key -out ca.pem");
     openssl(dir, "req -new -newkey rsa:2048 -nodes -subj /CN=Beta -keyout beta.key -out beta.csr");
     openssl(dir, "ca -batch -config ca.cnf -in beta.csr -out beta.pem -notext");
-    publish(dir);
 }
 
 fn publish(dir: &Path) {
     openssl(dir, "ca -config ca.cnf -gencrl -out ca.crl.pem");
     openssl(dir, "crl -in ca.crl.pem -outform DER -out served/ca.crl");
+}
+
+/// An index of one provider.
+fn index(beta: &Certificate) -> Index {
+    Index::new(vec![Record {
+        id: "Beta PEC".to_owned(),
+        provider_name: "Beta PEC".to_owned(),
+        provider_unit: None,
+        mail_receipt: Address::parse("ricevute@gestore.beta.example").unwrap(),
+        managed_domains: vec!["pec.beta.example".to_owned()],
+        certificates: vec![IndexCertificate::new(beta.der().to_vec())],
+        ldif_location: None,
+    }])
 }
 
 /// An address that leads behind TLS (RFC 5280 §8) is a failure like any other.
@@ -106,7 +119,7 @@ fn an_address_that_leads_behind_tls_is_a_failure() {
             connection.write_all(answer.as_bytes()).unwrap();
         }
     });
-    let wanted = Wanted { url: format!("http://127.0.0.1:{port}/ca.crl"), issuer };
+    let wanted = Wanted { url: format!("http://127.0.0.1:{port}/ca.crl"), issuer, about: None };
     let fetched = Fetcher::default().refresh(&verifier, &wanted, 1_800_000_000);
     assert!(matches!(fetched, Err(ListsError::Fetch(..))), "{fetched:?}");
     answers.join().unwrap();
@@ -118,18 +131,11 @@ fn lists_are_fetched_kept_and_believed_only_if_they_hold() {
     let path = dir.path();
     fs::create_dir(path.join("served")).unwrap();
     let server = Server::start(&path.join("served"));
-    authority(path, server.1);
+    authority(path, &format!("crlDistributionPoints=URI:http://127.0.0.1:{}/ca.crl", server.1));
+    publish(path);
     let read = |name: &str| Certificate::from_pem(&fs::read(path.join(name)).unwrap()).unwrap().remove(0);
     let (ca, beta) = (read("ca.pem"), read("beta.pem"));
-    let index = Index::new(vec![Record {
-        id: "Beta PEC".to_owned(),
-        provider_name: "Beta PEC".to_owned(),
-        provider_unit: None,
-        mail_receipt: Address::parse("ricevute@gestore.beta.example").unwrap(),
-        managed_domains: vec!["pec.beta.example".to_owned()],
-        certificates: vec![IndexCertificate::new(beta.der().to_vec())],
-        ldif_location: None,
-    }]);
+    let index = index(&beta);
     let folder = Folder::new(&path.join("data"));
     let verifier = || Arc::new(Verifier::new(Anchors::from_certificates([ca.clone()])));
     // The clock of the lists is openssl's.
@@ -172,4 +178,112 @@ fn lists_are_fetched_kept_and_believed_only_if_they_hold() {
     let third = verifier();
     let _lists = Lists::open(Arc::clone(&third), folder, &index, now(9000));
     assert_eq!(third.standing(&beta, begin + 9000), Standing::Stale(None));
+}
+
+/// openssl's responder on an authority's records, signing with this certificate; it is killed when it is dropped.
+struct Responder(Child);
+
+impl Responder {
+    fn start(dir: &Path, port: u16, signer: &str) -> Self {
+        let (certificate, key) = (format!("{signer}.pem"), format!("{signer}.key"));
+        let mut child = Command::new("openssl")
+            .current_dir(dir)
+            .args(["ocsp", "-index", "records", "-CA", "ca.pem", "-nmin", "60", "-ignore_err"])
+            .args(["-port", &port.to_string(), "-rsigner", &certificate, "-rkey", &key])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // It says so when it listens; who connects and asks nothing keeps it from everybody else.
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("ACCEPT "), "{line}");
+        Self(child)
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// RFC 6960: a certificate whose authority publishes no list, but answers about each.
+#[test]
+fn responders_are_asked_and_believed_only_if_they_may_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    authority(path, &format!("authorityInfoAccess=OCSP;URI:http://127.0.0.1:{port}/"));
+    for (name, extensions) in [("responder", "responder"), ("impostor", "usage")] {
+        openssl(
+            path,
+            &format!("req -new -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"),
+        );
+        let certify = format!(
+            "ca -batch -config ca.cnf -extensions {extensions} -in {name}.csr -out {name}.pem -notext"
+        );
+        openssl(path, &certify);
+    }
+    let read = |name: &str| Certificate::from_pem(&fs::read(path.join(name)).unwrap()).unwrap().remove(0);
+    let (ca, beta) = (read("ca.pem"), read("beta.pem"));
+    let index = index(&beta);
+    let folder = Folder::new(&path.join("data"));
+    let verifier = || Arc::new(Verifier::new(Anchors::from_certificates([ca.clone()])));
+    let begin = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    let now = |after_s: i64| Instant::from_unix_s(begin + after_s);
+
+    // 1. The authority itself, and somebody whom it has certified to answer; nobody else, though certified by it.
+    for (signer, failed) in [("ca", 0), ("responder", 0), ("impostor", 1)] {
+        let _responder = Responder::start(path, port, signer);
+        let verifier = verifier();
+        let folder = Folder::new(&path.join(format!("data-{signer}")));
+        let mut lists = Lists::open(Arc::clone(&verifier), folder, &index, now(0));
+        assert_eq!(verifier.standing(&beta, begin), Standing::Stale(None));
+        assert_eq!(lists.refresh(&index, now(60)), failed, "{signer}");
+        let standing = verifier.standing(&beta, begin + 60);
+        assert_eq!(matches!(standing, Standing::Good { .. }), failed == 0, "{signer}: {standing:?}");
+    }
+
+    // 2. Revoked: known with the next question, and after a restart without the responder.
+    let first = verifier();
+    let mut lists = Lists::open(Arc::clone(&first), folder.clone(), &index, now(0));
+    let responder = Responder::start(path, port, "responder");
+    assert_eq!(lists.refresh(&index, now(60)), 0);
+    openssl(path, "ca -config ca.cnf -revoke beta.pem");
+    drop(responder);
+    let responder = Responder::start(path, port, "responder");
+    assert_eq!(lists.refresh(&index, now(3700)), 0);
+    let revoked = first.standing(&beta, begin + 3000);
+    assert!(matches!(revoked, Standing::Revoked { .. }), "{revoked:?}");
+    drop(responder);
+    assert_eq!(lists.refresh(&index, now(8000)), 1);
+    let second = verifier();
+    let _lists = Lists::open(Arc::clone(&second), folder.clone(), &index, now(3000));
+    assert!(matches!(second.standing(&beta, begin + 3000), Standing::Revoked { .. }));
+    let old = second.standing(&beta, begin + 24 * 3600);
+    assert!(matches!(old, Standing::Stale(Some(last)) if last.revoked_since.is_some()), "{old:?}");
+
+    // 3. An answer that was changed, or is about another certificate, is not used.
+    let kept = fs::read_dir(folder.lists()).unwrap().next().unwrap().unwrap().path();
+    let octets = fs::read(&kept).unwrap();
+    let wanted = |about: &Certificate| Wanted {
+        url: format!("http://127.0.0.1:{port}/"),
+        issuer: ca.clone(),
+        about: Some(about.clone()),
+    };
+    let third = verifier();
+    third.ask_for_revocation();
+    assert!(third.take(&wanted(&read("responder.pem")), &octets, begin + 3000).is_err());
+    for at in (0..octets.len()).step_by(7) {
+        let mut changed = octets.clone();
+        changed[at] ^= 1;
+        if let Ok(this_update) = third.take(&wanted(&beta), &changed, begin + 3000) {
+            // What is not signed: the responder's certificate, which is not needed where the authority signs, and the like.
+            assert!(this_update <= begin + 3000);
+            assert!(matches!(third.standing(&beta, begin + 3000), Standing::Revoked { .. }), "octet {at}");
+        }
+    }
+    assert!(third.take(&wanted(&beta), b"niente", begin).is_err());
 }

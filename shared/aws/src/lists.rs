@@ -10,7 +10,6 @@ use aws_sdk_s3::{Client, error::ProvideErrorMetadata as _};
 use directory::lists::wanted;
 use pec::{Index, Instant};
 use smime::{Verifier, Wanted};
-use stages::ids::sha256_hex;
 
 use crate::{clients::tell, config::SETTINGS_PREFIX};
 
@@ -19,7 +18,7 @@ const LOOK_EVERY_S: i64 = 300;
 
 /// Key of a list in the data bucket.
 pub(crate) fn key_of(wanted: &Wanted) -> String {
-    format!("{SETTINGS_PREFIX}crl/{}.crl", sha256_hex(wanted.url.as_bytes()))
+    format!("{SETTINGS_PREFIX}crl/{}.crl", wanted.name())
 }
 
 /// The lists in S3, handed to a verifier.
@@ -77,7 +76,7 @@ impl S3Lists {
         };
         let etag = object.e_tag().map(str::to_owned);
         let list = object.body.collect().await.map_err(|error| error.to_string())?.into_bytes();
-        self.verifier.take_list(&list, &wanted.issuer, now.unix_s()).map_err(|error| error.to_string())?;
+        self.verifier.take(wanted, &list, now.unix_s()).map_err(|error| error.to_string())?;
         if let Some(etag) = etag {
             self.looked().etags.insert(key, etag);
         }

@@ -1,4 +1,5 @@
-//! Revocation lists, fetched by HTTP (RFC 5280 §4.2.1.13): they are signed, so no connection has to be.
+//! Revocation lists, fetched by HTTP (RFC 5280 §4.2.1.13), and what responders say (OCSP, RFC 6960 appendix A): all of it
+//! is signed, so no connection has to be.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ const WAIT: Duration = Duration::from_secs(30);
 /// Addresses may have moved.
 const REDIRECTS_MAX: u32 = 3;
 
-/// The lists that certificates of the index name, of those that an anchor has certified.
+/// The lists and responders that certificates of the index name, of those that an anchor has certified.
 #[must_use]
 pub fn wanted(verifier: &Verifier, index: &Index) -> Vec<Wanted> {
     let certificates = index.records().iter().flat_map(|record| &record.certificates);
@@ -25,6 +26,10 @@ pub fn wanted(verifier: &Verifier, index: &Index) -> Vec<Wanted> {
         certificates.filter_map(|certificate| Certificate::from_der(&certificate.der).ok()).collect();
     verifier.wanted(&certificates)
 }
+
+/// Media types of a question, and of its answer.
+const QUESTION: &str = "application/ocsp-request";
+const ANSWER: &str = "application/ocsp-response";
 
 /// Why there is no new list. Displays finish the sentence "failed to …".
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +58,8 @@ impl Default for Fetcher {
 }
 
 impl Fetcher {
-    /// Fetches a list, and hands it to the verifier if it holds. Blocks. Answers its octets, to be kept.
+    /// Fetches a list, or asks a responder, and hands what comes to the verifier if it holds. Blocks. Answers its
+    /// octets, to be kept.
     ///
     /// # Errors
     /// [`ListsError`]; what the verifier has stays.
@@ -63,14 +69,20 @@ impl Fetcher {
         wanted: &Wanted,
         now_unix_s: i64,
     ) -> Result<Vec<u8>, ListsError> {
-        let Wanted { url, issuer } = wanted;
+        let url = &wanted.url;
         let failed = |error: ureq::Error| ListsError::Fetch(url.clone(), Box::new(error));
-        let mut response = self.0.get(url).call().map_err(failed)?;
+        let unfit = |error| ListsError::Unfit(url.clone(), error);
+        let response = match wanted.question().map_err(unfit)? {
+            None => self.0.get(url).call(),
+            Some(question) => {
+                let post = self.0.post(url).header("Content-Type", QUESTION).header("Accept", ANSWER);
+                post.send(&question)
+            }
+        };
+        let mut response = response.map_err(failed)?;
         let body = response.body_mut().with_config().limit(LIST_BYTES_MAX as u64);
         let list = body.read_to_vec().map_err(failed)?;
-        verifier
-            .take_list(&list, issuer, now_unix_s)
-            .map_err(|error| ListsError::Unfit(url.clone(), error))?;
+        verifier.take(wanted, &list, now_unix_s).map_err(unfit)?;
         Ok(list)
     }
 }

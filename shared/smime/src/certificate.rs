@@ -14,7 +14,7 @@ use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
 use crate::algorithm::{AlgorithmError, Curve, DigestAlgorithm, KeyKind, Policy, PublicKey};
 use crate::ber::{self, Malformed, tag};
 use crate::name::{CertifiedNames, DirectoryName, GeneralName, NameConstraints};
-use crate::revocation;
+use crate::{ocsp, revocation};
 
 /// Octets of one certificate that we read at most. The authority's own, with all its name constraints, has 8 KB.
 pub const CERTIFICATE_BYTES_MAX: usize = 64 * 1024;
@@ -58,6 +58,8 @@ pub(crate) struct Extensions {
     pub(crate) not_understood: Vec<ObjectIdentifier>,
     /// Where its issuer publishes revocation lists.
     pub(crate) lists: Vec<String>,
+    /// Where its issuer answers about it.
+    pub(crate) responders: Vec<String>,
 }
 
 /// Why octets are not a certificate that we can use. Displays finish the sentence "failed to …".
@@ -409,6 +411,7 @@ fn read_extension(
             read.authority_key_id = id.map(|id| id.content.to_vec());
         }
         revocation::DISTRIBUTION_POINTS => read.lists = revocation::addresses(value),
+        ocsp::INFORMATION_ACCESS => read.responders = ocsp::addresses(value),
         other if extension.critical && !UNDERSTOOD.contains(&other) => read.not_understood.push(other),
         _ => {}
     }

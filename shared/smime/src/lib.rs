@@ -16,6 +16,7 @@ mod cms;
 mod key;
 mod message;
 mod name;
+mod ocsp;
 mod request;
 mod revocation;
 mod sign;

@@ -1,6 +1,6 @@
 //! Revocation lists (RFC 5280 §5), as spec 5.2 V3 and 0.2 D15 want them asked. Nothing is fetched here: lists are handed
 //! in, and only those are kept that an anchor has signed. A certificate is asked about when the anchor that certified it
-//! publishes a list (cRLDistributionPoints); that of an authority in between is not.
+//! publishes a list (cRLDistributionPoints) or has a responder ([`crate::ocsp`]); that of an authority in between is not.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,11 +16,12 @@ use x509_cert::ext::{Extensions, pkix::CrlDistributionPoints};
 
 use crate::algorithm::{AlgorithmError, Policy};
 use crate::certificate::{Certificate, signed_range, unix};
+use crate::ocsp;
 
 /// Octets of one list that are read at most.
 pub const LIST_BYTES_MAX: usize = 10 << 20;
-/// Addresses of lists that one certificate may name.
-const URLS_MAX: usize = 4;
+/// Addresses of lists, and of responders, that one certificate may name.
+pub(crate) const URLS_MAX: usize = 4;
 /// A list that does not say when the next one comes is taken for new so long, in seconds.
 const UNDATED_S: i64 = 24 * 3600;
 
@@ -45,19 +46,19 @@ pub enum Standing {
 }
 
 /// What the last list says, though it is old.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Last {
-    /// thisUpdate of the list.
-    pub listed_at: i64,
     /// Since when the certificate is on it; `None` if it is not.
     pub revoked_since: Option<i64>,
+    /// thisUpdate of the list.
+    pub listed_at: i64,
 }
 
 /// Why a list is not used. Displays finish the sentence "failed to …".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListError {
-    /// More octets than [`LIST_BYTES_MAX`].
-    #[error("read a revocation list: {0} octets where at most {LIST_BYTES_MAX} are read")]
+    /// More octets than are read.
+    #[error("read what is revoked: {0} octets are too many")]
     TooLarge(usize),
     /// Not the DER of a list.
     #[error("parse a revocation list: {0}")]
@@ -86,6 +87,9 @@ pub enum ListError {
     /// understand and do not.
     #[error("accept a revocation list with {0}")]
     Scope(String),
+    /// A responder does not say what it was asked.
+    #[error("be told by the responder: {0}")]
+    Refused(String),
 }
 
 /// A list that holds.
@@ -99,6 +103,20 @@ pub(crate) struct RevocationList {
 }
 
 impl Standing {
+    /// Of what a list says and what a responder says: whoever says revoked is believed, then who is up to date.
+    pub(crate) fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (revoked @ Self::Revoked { .. }, _) | (_, revoked @ Self::Revoked { .. }) => revoked,
+            (Self::Good { listed_at: one }, Self::Good { listed_at: other }) => {
+                Self::Good { listed_at: one.max(other) }
+            }
+            (good @ Self::Good { .. }, _) | (_, good @ Self::Good { .. }) => good,
+            (Self::Stale(one), Self::Stale(other)) => Self::Stale(one.max(other)),
+            (Self::NotAsked, other) => other,
+            (one, Self::NotAsked) => one,
+        }
+    }
+
     /// Since when it must not be believed at an instant, by the best list that there is.
     pub fn revoked_at(&self, at_unix_s: i64) -> Option<i64> {
         let since = match self {
@@ -161,12 +179,16 @@ impl RevocationList {
 
     /// What it says of a certificate of its issuer at an instant.
     pub(crate) fn standing(&self, certificate: &Certificate, at: i64) -> Standing {
-        let last = self.last(certificate);
-        match last.revoked_since {
-            Some(since) if since <= at && at <= self.next_update => Standing::Revoked { since },
-            _ if at <= self.next_update => Standing::Good { listed_at: self.this_update },
-            _ => Standing::Stale(Some(last)),
-        }
+        judge(self.last(certificate), self.next_update, at)
+    }
+}
+
+/// What was said last, and holds until then, at an instant.
+pub(crate) const fn judge(last: Last, until: i64, at: i64) -> Standing {
+    match last.revoked_since {
+        _ if at > until => Standing::Stale(Some(last)),
+        Some(since) if since <= at => Standing::Revoked { since },
+        _ => Standing::Good { listed_at: last.listed_at },
     }
 }
 
@@ -231,13 +253,33 @@ pub(crate) fn addresses(extension: &[u8]) -> Vec<String> {
 /// The extension that names them.
 pub(crate) const DISTRIBUTION_POINTS: ObjectIdentifier = rfc5912::ID_CE_CRL_DISTRIBUTION_POINTS;
 
-/// Where a list is to be had, and who must have signed it.
+/// Where to ask, and who must have signed what comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// HTTP.
     pub url: String,
-    /// The anchor that publishes it.
+    /// The anchor that publishes the list, or has the responder.
     pub issuer: Certificate,
+    /// The certificate that a responder is asked about; `None` for a list.
+    pub about: Option<Certificate>,
+}
+
+impl Wanted {
+    /// What to ask a responder, DER (RFC 6960 §4.1.1), to be posted; `None` for a list, which is simply read.
+    ///
+    /// # Errors
+    /// [`ListError::Malformed`] for a certificate that cannot be asked about.
+    pub fn question(&self) -> Result<Option<Vec<u8>>, ListError> {
+        let ask = |about| ocsp::question(about, &self.issuer);
+        let question = self.about.as_ref().map(ask).transpose();
+        question.map_err(|error| ListError::Malformed(error.to_string()))
+    }
+
+    /// A name for what comes, to keep it under: hex of a digest.
+    pub fn name(&self) -> String {
+        let about = self.about.as_ref().map(Certificate::sha256_hex).unwrap_or_default();
+        hex::encode(crate::sha256([self.url.as_bytes(), about.as_bytes()]))
+    }
 }
 
 /// A list as it is kept.

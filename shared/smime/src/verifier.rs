@@ -10,6 +10,7 @@ use crate::certificate::{Certificate, CertificateError};
 use crate::chain::{self, Anchors, ChainError, Path};
 use crate::cms;
 use crate::message::SignedMessage;
+use crate::ocsp::Answer;
 use crate::revocation::{Kept, ListError, RevocationList, Standing, Wanted};
 use crate::verify::{self, Verified, VerifyError};
 
@@ -27,8 +28,16 @@ pub struct Verifier {
     paths: Mutex<HashMap<([u8; 32], Policy), Path>>,
     /// Who certified a certificate, by digest; `None` if no anchor did.
     issuers: Mutex<HashMap<[u8; 32], Option<Certificate>>>,
-    /// Revocation lists by the digest of who signed them; `None` where nobody asks.
-    lists: Mutex<Option<HashMap<[u8; 32], Kept>>>,
+    /// What is known of revocation; `None` where nobody asks.
+    revocation: Mutex<Option<Known>>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Lists by the digest of who signed them.
+    lists: HashMap<[u8; 32], Kept>,
+    /// Answers of responders by the digest of the certificate that they are about.
+    answers: HashMap<[u8; 32], Answer>,
 }
 
 impl Verifier {
@@ -39,7 +48,7 @@ impl Verifier {
             certificates: Mutex::default(),
             paths: Mutex::default(),
             issuers: Mutex::default(),
-            lists: Mutex::default(),
+            revocation: Mutex::default(),
         }
     }
 
@@ -88,35 +97,60 @@ impl Verifier {
         Ok(())
     }
 
-    /// From now on revocation lists are asked ([`Self::standing`]).
+    /// From now on revocation lists and responders are asked ([`Self::standing`]).
     pub fn ask_for_revocation(&self) {
-        lock(&self.lists).get_or_insert_default();
+        lock(&self.revocation).get_or_insert_default();
     }
 
-    /// What is known of the revocation of a certificate at an instant (spec 5.2 V3, 0.2 D15). Costs a look-up.
+    /// What is known of the revocation of a certificate at an instant (spec 5.2 V3, 0.2 D15). Costs two look-ups.
     pub fn standing(&self, certificate: &Certificate, at_unix_s: i64) -> Standing {
-        let lists = lock(&self.lists);
-        let Some(lists) = lists.as_ref().filter(|_| !certificate.extensions().lists.is_empty()) else {
+        let (lists, responders) = (&certificate.extensions().lists, &certificate.extensions().responders);
+        let known = lock(&self.revocation);
+        let Some(known) = known.as_ref().filter(|_| !(lists.is_empty() && responders.is_empty())) else {
             return Standing::NotAsked;
         };
         let Some(issuer) = self.issuer(certificate) else { return Standing::NotAsked };
-        let list = lists.get(&issuer.sha256());
-        list.map_or(Standing::Stale(None), |list| list.standing(certificate, at_unix_s))
+        let stale = || Standing::Stale(None);
+        let listed = || {
+            let list = known.lists.get(&issuer.sha256());
+            list.map_or_else(stale, |list| list.standing(certificate, at_unix_s))
+        };
+        let answered = || {
+            let answer = known.answers.get(&certificate.sha256());
+            answer.map_or_else(stale, |answer| answer.standing(at_unix_s))
+        };
+        let listed = if lists.is_empty() { Standing::NotAsked } else { listed() };
+        let answered = if responders.is_empty() { Standing::NotAsked } else { answered() };
+        listed.or(answered)
     }
 
-    /// The lists that these certificates name, each once; only those of certificates that an anchor has certified.
+    /// The lists that these certificates name, each once, and the responders that can be asked about each; only of
+    /// certificates that an anchor has certified.
     pub fn wanted<'a>(&self, certificates: impl IntoIterator<Item = &'a Certificate>) -> Vec<Wanted> {
         let mut all: Vec<Wanted> = Vec::new();
         for certificate in certificates {
             let Some(issuer) = self.issuer(certificate) else { continue };
-            for url in &certificate.extensions().lists {
-                let wanted = Wanted { url: url.clone(), issuer: issuer.clone() };
+            let (lists, responders) = (&certificate.extensions().lists, &certificate.extensions().responders);
+            let lists = lists.iter().map(|url| (url, None));
+            for (url, about) in lists.chain(responders.iter().map(|url| (url, Some(certificate)))) {
+                let wanted = Wanted { url: url.clone(), issuer: issuer.clone(), about: about.cloned() };
                 if !all.contains(&wanted) {
                     all.push(wanted);
                 }
             }
         }
         all
+    }
+
+    /// Keeps what came, if it holds and is newer than what is kept. Answers its thisUpdate.
+    ///
+    /// # Errors
+    /// [`ListError`]
+    pub fn take(&self, wanted: &Wanted, der: &[u8], now_unix_s: i64) -> Result<i64, ListError> {
+        match &wanted.about {
+            None => self.take_list(der, &wanted.issuer, now_unix_s),
+            Some(about) => self.take_answer(der, about, &wanted.issuer, now_unix_s),
+        }
     }
 
     /// Keeps a list of this issuer, if it holds and is newer than what is kept. Answers its thisUpdate.
@@ -126,13 +160,39 @@ impl Verifier {
     pub fn take_list(&self, der: &[u8], issuer: &Certificate, now_unix_s: i64) -> Result<i64, ListError> {
         let list = RevocationList::read(der, issuer, now_unix_s)?;
         let this_update = list.this_update;
-        let mut lists = lock(&self.lists);
-        let lists = lists.get_or_insert_default();
+        let mut known = lock(&self.revocation);
+        let lists = &mut known.get_or_insert_default().lists;
         let kept = lists.get(&issuer.sha256());
         if kept.is_none_or(|kept| kept.this_update <= this_update) {
             lists.insert(issuer.sha256(), Arc::new(list));
         }
         Ok(this_update)
+    }
+
+    /// The same for what the responder of an issuer says about a certificate (RFC 6960 §3.2).
+    fn take_answer(
+        &self,
+        der: &[u8],
+        about: &Certificate,
+        issuer: &Certificate,
+        now_unix_s: i64,
+    ) -> Result<i64, ListError> {
+        // Whoever answers for the issuer was certified by it, and is on no list of it.
+        let certified = |responder: &Certificate| {
+            self.issuer(responder).as_ref() == Some(issuer)
+                && self.standing(responder, now_unix_s).revoked_at(now_unix_s).is_none()
+        };
+        let answer = Answer::read(der, about, issuer, now_unix_s, &certified)?;
+        let mut known = lock(&self.revocation);
+        let answers = &mut known.get_or_insert_default().answers;
+        if answers.len() >= CACHE_MAX {
+            answers.clear();
+        }
+        let kept = answers.get(&about.sha256());
+        if kept.is_none_or(|kept| kept.this_update <= answer.this_update) {
+            answers.insert(about.sha256(), answer);
+        }
+        Ok(answer.this_update)
     }
 
     fn issuer(&self, certificate: &Certificate) -> Option<Certificate> {

@@ -17,13 +17,14 @@ pub type Target = fn(&[u8]);
 pub const VARIABLE: &str = "SIGILLO_FUZZ_TARGET";
 
 /// All targets by name, which is also the name of their folder of seeds.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("imap-session", imap::session),
     ("imap-structure", imap::structure),
     ("mime-entity", mime::entity),
     ("pec-message", pec_message::message),
     ("pop3-server", pop3::server),
     ("provider-index", trust::index),
+    ("revocation-answer", trust::answer),
     ("revocation-list", trust::list),
     ("smtp-client", smtp_client::client),
     ("smtp-server", smtp::server),
