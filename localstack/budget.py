@@ -62,7 +62,6 @@ BUDGET = {
 }
 # What is over it so far, how much, and why.
 DIVERGENCES = {
-    "DynamoDB requests": (24, "nine commits, and fifteen reads, most of which tell what to read next"),
     "USD per 1,000 letters": (0.158, "write units: 41 rows and entries in transactions, 28 places in indexes"),
 }
 # What each further recipient may add, and each commit that was late.

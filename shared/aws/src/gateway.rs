@@ -4,7 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_sdk_sqs::types::Message;
-use stages::{Job, Rim, jobs::QueueName, ports::Carrier};
+use stages::{
+    Rim,
+    jobs::{Hint, QueueName},
+    ports::Carrier,
+};
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
@@ -171,7 +175,7 @@ impl Gateway {
             body: message.body.clone().unwrap_or_default(),
         };
         let rule = Rule { concurrency: 1, until: Instant::now() + LONGEST };
-        let work = batch::work(vec![record], rule, Job::from_json, |jobs| shell::run(self.rim(), jobs));
+        let work = batch::work(vec![record], rule, Hint::from_json, |hints| shell::run(self.rim(), hints));
         tokio::pin!(work);
         let mut says = interval_at(Instant::now() + SAID_EVERY, SAID_EVERY);
         says.set_missed_tick_behavior(MissedTickBehavior::Delay);

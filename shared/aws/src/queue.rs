@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use machine::RandomIds;
 use stages::{
     Job,
-    jobs::QueueName,
+    jobs::{Hint, QueueName},
     ports::{Ids as _, Queue, QueueError},
 };
 
@@ -39,15 +39,15 @@ impl SqsQueue {
     }
 
     /// All jobs of one queue, in their order.
-    async fn send_to(&self, name: QueueName, jobs: Vec<Job>) -> Result<(), QueueError> {
+    async fn send_to(&self, name: QueueName, hints: Vec<Hint>) -> Result<(), QueueError> {
         let url =
             self.urls.get(&name).ok_or_else(|| QueueError(format!("no address of queue {}", name.name())))?;
         let fifo = url.ends_with(".fifo");
-        for chunk in jobs.chunks(BATCH_MAX) {
+        for chunk in hints.chunks(BATCH_MAX) {
             let entries = chunk
                 .iter()
                 .enumerate()
-                .map(|(n, job)| entry(n, job, fifo, &self.tokens))
+                .map(|(n, hint)| entry(n, hint, fifo, &self.tokens))
                 .collect::<Result<Vec<_>, _>>()?;
             self.send_batch(url, entries)
                 .await
@@ -75,29 +75,30 @@ impl SqsQueue {
 
 #[async_trait]
 impl Queue for SqsQueue {
-    async fn send(&self, jobs: Vec<Job>) -> Result<(), QueueError> {
-        let mut by_queue: BTreeMap<QueueName, Vec<Job>> = BTreeMap::new();
-        for job in jobs {
-            by_queue.entry(job.queue()).or_default().push(job);
+    async fn send(&self, hints: Vec<Hint>) -> Result<(), QueueError> {
+        let mut by_queue: BTreeMap<QueueName, Vec<Hint>> = BTreeMap::new();
+        for hint in hints {
+            by_queue.entry(hint.job.queue()).or_default().push(hint);
         }
         // One queue that does not take its hints must not keep the others from theirs.
-        let sent = join_all(by_queue.into_iter().map(|(name, jobs)| self.send_to(name, jobs))).await;
+        let sent = join_all(by_queue.into_iter().map(|(name, hints)| self.send_to(name, hints))).await;
         sent.into_iter().collect()
     }
 }
 
 fn entry(
     n: usize,
-    job: &Job,
+    hint: &Hint,
     fifo: bool,
     tokens: &RandomIds,
 ) -> Result<SendMessageBatchRequestEntry, QueueError> {
-    let body = job.to_json().map_err(|e| QueueError(e.to_string()))?;
+    let body = hint.to_json().map_err(|e| QueueError(e.to_string()))?;
     let mut entry = SendMessageBatchRequestEntry::builder().id(n.to_string()).message_body(body);
     if fifo {
         // A fresh id each time: a hint that is sent again is meant to arrive again (design §4).
-        entry =
-            entry.message_group_id(group(job)).message_deduplication_id(format!("{:032x}", tokens.fresh()));
+        entry = entry
+            .message_group_id(group(&hint.job))
+            .message_deduplication_id(format!("{:032x}", tokens.fresh()));
     }
     entry.build().map_err(|e| QueueError(e.to_string()))
 }
@@ -134,8 +135,8 @@ mod tests {
     #[test]
     fn the_same_hint_sent_twice_has_two_deduplication_ids() {
         let tokens = RandomIds::new();
-        let [a, b] = [0, 1].map(|_| entry(0, &deliver("m"), true, &tokens).unwrap());
+        let [a, b] = [0, 1].map(|_| entry(0, &deliver("m").into(), true, &tokens).unwrap());
         assert_ne!(a.message_deduplication_id, b.message_deduplication_id);
-        assert_eq!(entry(0, &deliver("m"), false, &tokens).unwrap().message_group_id, None);
+        assert_eq!(entry(0, &deliver("m").into(), false, &tokens).unwrap().message_group_id, None);
     }
 }

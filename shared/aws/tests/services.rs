@@ -389,9 +389,10 @@ async fn hints_reach_their_queues_and_filings_their_group_again_and_again() {
     let filing = Job::Deliver { mailbox: MailboxId("m-1".to_owned()), filing: row("f".to_owned()) };
     jobs.push(filing.clone());
     let queue = aws::SqsQueue::new(alfa.clients.sqs.clone(), alfa.config.queues.clone());
-    queue.send(jobs).await.expect("the queues answer");
+    let hints = jobs.iter().cloned().map(Into::into).collect();
+    queue.send(hints).await.expect("the queues answer");
     // The same hint within the five minutes of deduplication: it arrives all the same.
-    queue.send(vec![filing]).await.expect("the queues answer");
+    queue.send(vec![filing.into()]).await.expect("the queues answer");
 
     let waiting = async |name: QueueName| {
         let url = &alfa.config.queues[&name];

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use stages::{
     Job,
     ids::MailboxId,
-    jobs::QueueName,
+    jobs::{Hint, QueueName},
     ports::{Queue, QueueError},
 };
 use tokio::sync::Notify;
@@ -203,9 +203,9 @@ impl MemoryQueue {
 
 #[async_trait]
 impl Queue for MemoryQueue {
-    async fn send(&self, jobs: Vec<Job>) -> Result<(), QueueError> {
-        for job in jobs {
-            self.push(Tried { job, failures: 0 });
+    async fn send(&self, hints: Vec<Hint>) -> Result<(), QueueError> {
+        for hint in hints {
+            self.push(Tried { job: hint.job, failures: 0 });
         }
         Ok(())
     }
@@ -217,9 +217,9 @@ mod tests {
 
     use super::*;
 
-    fn filing(mailbox: &str, n: usize) -> Job {
+    fn filing(mailbox: &str, n: usize) -> Hint {
         let filing = RowKey { table: Table::Letters, pk: "p".to_owned(), sk: format!("file#{n}") };
-        Job::Deliver { mailbox: MailboxId(mailbox.to_owned()), filing }
+        Job::Deliver { mailbox: MailboxId(mailbox.to_owned()), filing }.into()
     }
 
     fn numbers(batch: &[Tried]) -> Vec<String> {

@@ -193,7 +193,7 @@ async fn after_a_stop_no_job_is_taken() {
     shell.settle().await;
     workers.stop().await;
     let spool = shell.submit().await;
-    shell.queue.send(vec![Job::Accept { spool }]).await.unwrap();
+    shell.queue.send(vec![Job::Accept { spool }.into()]).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(shell.queue.depth(), 1);
     assert_eq!(shell.world.evidence().acts_of(pec::Kind::Delivery).len(), 1, "of the first letter");

@@ -195,7 +195,7 @@ impl Submitted {
         }
 
         // 3. One commit: outcome, head, recipients with their clocks, M3 and M4 owed, the log entry.
-        let mut draft = Draft::new();
+        let mut draft = rim.draft();
         let spooled = self.spool_row("accepted", &letter);
         let mut head = self.head(letter, facts, None);
         let receipt = self.act(rim, &head.letter, Matter::Acceptance);

@@ -26,6 +26,9 @@ impl Rim {
             return Ok(self.clone());
         }
         let keys = keys();
+        if keys.is_empty() {
+            return Ok(self.clone());
+        }
         let rows = self.facts.get_many(&keys).await?;
         let rows = Mutex::new(keys.into_iter().zip(rows).collect());
         Ok(Self { facts: Arc::new(Ahead { facts: Arc::clone(&self.facts), rows }), ..self.clone() })
@@ -53,7 +56,18 @@ impl Facts for Ahead {
     }
 
     async fn get_many(&self, keys: &[RowKey]) -> Result<Vec<Option<StoredRow>>, FactsError> {
-        self.facts.get_many(keys).await
+        // Some were read for somebody else already, perhaps all.
+        let mut known = {
+            let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+            keys.iter().map(|key| rows.get(key).cloned()).collect::<Vec<_>>()
+        };
+        let missing = keys.iter().zip(&known).filter(|(_, row)| row.is_none());
+        let missing: Vec<RowKey> = missing.map(|(key, _)| key.clone()).collect();
+        if !missing.is_empty() {
+            let mut read = self.facts.get_many(&missing).await?.into_iter();
+            known.iter_mut().filter(|row| row.is_none()).for_each(|row| *row = read.next());
+        }
+        Ok(known.into_iter().map(Option::flatten).collect())
     }
 
     fn reads_far(&self) -> bool {

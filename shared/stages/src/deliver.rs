@@ -100,7 +100,7 @@ async fn attempt_chunk(
 }
 
 /// The rows that a filing looks at.
-fn looked_at(row: &FilingRow) -> Vec<RowKey> {
+pub(crate) fn looked_at(row: &FilingRow) -> Vec<RowKey> {
     match (&row.certifies, &row.address) {
         (Some(certifies), _) => vec![
             DestinationHead::key_of(&certifies.head),

@@ -304,7 +304,7 @@ async fn put(rim: &Rim, ticket: &Ticket, message: Rope) -> Result<(), StageError
 }
 
 async fn hint(rim: &Rim, job: Job) {
-    if let Err(error) = rim.queue.send(vec![job]).await {
+    if let Err(error) = rim.queue.send(vec![job.into()]).await {
         tracing::warn!(error = %error, "a hint was not sent, watch will send it");
     }
 }

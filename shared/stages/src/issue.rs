@@ -134,7 +134,7 @@ async fn compose(rim: &Rim, act: &ActRow, source: Option<&Bytes>) -> Result<Rope
 
 async fn finish(rim: &Rim, mut found: Found<ActRow>, issued: &IssuedBytes) -> Result<(), StageError> {
     let act = &found.value;
-    let mut draft = Draft::new();
+    let mut draft = rim.draft();
     draft.append(entry(act, issued));
     let mut debt = None;
     match onward(act, issued) {

@@ -134,6 +134,25 @@ impl Job {
     }
 }
 
+/// Rows that a hint names at most.
+const AHEAD_MAX: usize = 24;
+
+/// A job on its way to its stage, with the rows that the stage will look at: where reads go far they are read together,
+/// and nobody has to read one row to learn of the next. Without them the stage finds them by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// The job.
+    pub job: Job,
+    /// Keys of rows, none twice.
+    pub ahead: Vec<RowKey>,
+}
+
+impl From<Job> for Hint {
+    fn from(job: Job) -> Self {
+        Self { job, ahead: Vec::new() }
+    }
+}
+
 /// How a job is written into a queue: with the version of its form. Old readers ignore new fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Letterhead {
@@ -142,6 +161,9 @@ pub struct Letterhead {
     /// The job.
     #[serde(flatten)]
     pub job: Job,
+    /// [`Hint::ahead`]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ahead: Vec<RowKey>,
 }
 
 /// A queue message that is no job: poison, to be kept for a human.
@@ -150,12 +172,43 @@ pub struct Letterhead {
 pub struct JobError(#[from] serde_json::Error);
 
 impl Job {
+    /// As a row has it.
+    ///
+    /// # Errors
+    /// [`JobError`] if it cannot be written, which would be a mistake of ours.
+    pub fn to_json(&self) -> Result<String, JobError> {
+        Hint::from(self.clone()).to_json()
+    }
+
+    /// As it was read.
+    ///
+    /// # Errors
+    /// [`JobError`] for what is no job.
+    pub fn from_json(text: &str) -> Result<Self, JobError> {
+        Ok(serde_json::from_str::<Letterhead>(text)?.job)
+    }
+}
+
+impl Hint {
+    /// A hint that names these rows, or as many of them as one names.
+    #[must_use]
+    pub fn new(job: Job, ahead: impl IntoIterator<Item = RowKey>) -> Self {
+        let mut rows: Vec<RowKey> = Vec::new();
+        for key in ahead {
+            if rows.len() < AHEAD_MAX && !rows.contains(&key) {
+                rows.push(key);
+            }
+        }
+        Self { job, ahead: rows }
+    }
+
     /// As it is sent.
     ///
     /// # Errors
     /// [`JobError`] if it cannot be written, which would be a mistake of ours.
     pub fn to_json(&self) -> Result<String, JobError> {
-        Ok(serde_json::to_string(&Letterhead { v: 1, job: self.clone() })?)
+        let Self { job, ahead } = self.clone();
+        Ok(serde_json::to_string(&Letterhead { v: 1, job, ahead })?)
     }
 
     /// As it was received.
@@ -163,6 +216,7 @@ impl Job {
     /// # Errors
     /// [`JobError`] for what is no job.
     pub fn from_json(text: &str) -> Result<Self, JobError> {
-        Ok(serde_json::from_str::<Letterhead>(text)?.job)
+        let Letterhead { job, ahead, .. } = serde_json::from_str(text)?;
+        Ok(Self::new(job, ahead))
     }
 }

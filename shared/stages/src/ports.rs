@@ -7,7 +7,7 @@ use mime::Rope;
 use pec::{Address, Instant};
 use serde::{Deserialize, Serialize};
 
-use crate::{BlobKey, Job, accounts::Password, ids::CertificateId, log::LogEntry};
+use crate::{BlobKey, Job, accounts::Password, ids::CertificateId, jobs::Hint, log::LogEntry};
 
 // ---------------------------------------------------------------------------------------------- Facts
 
@@ -336,8 +336,9 @@ pub struct QueueError(pub String);
 /// Hints to the stages. At least once, in no order but by group.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Sends hints; each goes to the queue that [`Job::queue`] names, grouped by [`Job::group`].
-    async fn send(&self, jobs: Vec<Job>) -> Result<(), QueueError>;
+    /// Sends hints; each goes to the queue that [`Job::queue`] names, grouped by [`Job::group`]. Whoever reads nearby
+    /// may forget which rows they name.
+    async fn send(&self, hints: Vec<Hint>) -> Result<(), QueueError>;
 }
 
 // ---------------------------------------------------------------------------------------------- Signer

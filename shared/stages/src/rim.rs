@@ -7,7 +7,8 @@ use pec::Instant;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    BlobKey, Job, StageError,
+    BlobKey, StageError,
+    jobs::Hint,
     log::LogEntry,
     mailbox::Bells,
     ports::{
@@ -58,6 +59,11 @@ pub trait Body: Serialize + DeserializeOwned {
     fn lookup(&self) -> Option<Lookup> {
         None
     }
+    /// Rows that are looked at by the stage that pays its debt, itself among them, as far as they are known from it; none
+    /// where it is the only one.
+    fn ahead(&self) -> Vec<RowKey> {
+        Vec::new()
+    }
 }
 
 /// A typed row as read.
@@ -93,7 +99,9 @@ pub fn typed<T: Body>(stored: crate::ports::StoredRow) -> Result<Found<T>, Facts
 #[derive(Debug, Default)]
 pub struct Draft {
     commit: Commit,
-    hints: Vec<Job>,
+    hints: Vec<Hint>,
+    /// Hints name the rows that are looked at.
+    far: bool,
 }
 
 impl Draft {
@@ -167,13 +175,22 @@ impl Draft {
     fn row<T: Body>(&mut self, body: &T, debt: Option<Debt>) -> Result<Row, FactsError> {
         let text = serde_json::to_string(body).map_err(|e| FactsError::Damaged(e.to_string()))?;
         if let Some(debt) = debt.as_ref().filter(|d| d.is_for_now()) {
-            self.hints.push(debt.job.clone());
+            self.hints.push(match self.far {
+                true => Hint::new(debt.job.clone(), body.ahead()),
+                false => debt.job.clone().into(),
+            });
         }
         Ok(Row { key: body.key(), body: text, debt, lookup: body.lookup() })
     }
 }
 
 impl Rim {
+    /// An empty draft, whose hints name the rows that are looked at, where reads go far.
+    #[must_use]
+    pub fn draft(&self) -> Draft {
+        Draft { far: self.facts.reads_far(), ..Draft::default() }
+    }
+
     /// Commits, then hints what is owed at once. Power fails before the commit: nothing happened, the old debt
     /// stands. After it and before the hints: `watch` hints what is overdue.
     ///

@@ -11,7 +11,9 @@ use crate::{
     BlobKey, SpoolId,
     ids::{CertificateId, Door, MailboxId, Partition, blob_name},
     log::About,
+    mailbox::MailboxHead,
     ports::{Destination, Lookup, Relayed, RowKey, Table},
+    registry::Mailbox,
     rim::Body,
 };
 
@@ -344,6 +346,15 @@ impl Body for ActRow {
     fn key(&self) -> RowKey {
         self.key.row()
     }
+    fn ahead(&self) -> Vec<RowKey> {
+        let (pec_id, recipients) = match &self.next {
+            Next::RecordTakeCharge { pec_id, recipients } => (pec_id, recipients.as_slice()),
+            Next::RecordVirus { pec_id, recipient, .. } => (pec_id, std::slice::from_ref(recipient)),
+            Next::File { .. } | Next::Send { .. } | Next::Nothing => return Vec::new(),
+        };
+        let rows = recipients.iter().map(|r| OriginRecipient::key_of(pec_id, r));
+        [self.key()].into_iter().chain(rows).collect()
+    }
 }
 
 /// What the mailbox shows of a message without opening it.
@@ -448,6 +459,10 @@ impl Body for FilingRow {
             sk: format!("{}#{}", self.summary.at, self.partition.as_str()),
         })
     }
+    fn ahead(&self) -> Vec<RowKey> {
+        let head = self.mailbox.as_ref().map(MailboxHead::key_of);
+        [self.key()].into_iter().chain(head).chain(crate::deliver::looked_at(self)).collect()
+    }
 }
 
 /// One message on its way to one destination.
@@ -495,6 +510,18 @@ impl Body for DispatchRow {
     const TABLE: Table = Table::Letters;
     fn key(&self) -> RowKey {
         Self::key_of(&self.act, &self.destination)
+    }
+    fn ahead(&self) -> Vec<RowKey> {
+        match self.destination {
+            // The incoming point looks at the head of the letter, and where its recipients' mailboxes are.
+            Destination::Own => {
+                let key = self.key();
+                let head = RowKey { sk: "head".to_owned(), ..key.clone() };
+                let mailboxes = self.recipients.iter().map(|(r, _)| Mailbox::key_of(r.as_str()));
+                [key, head].into_iter().chain(mailboxes).collect()
+            }
+            Destination::Provider { .. } | Destination::Ordinary { .. } => Vec::new(),
+        }
     }
 }
 

@@ -52,7 +52,7 @@ async fn letter_of_ours(rim: &Rim, key: &RowKey) -> Result<(), StageError> {
         return Ok(());
     };
     let rows: Vec<Found<OriginRecipient>> = rim.all(Table::Letters, &key.pk, "rcpt#").await?;
-    let mut chunks = Chunks { rim, draft: Draft::new() };
+    let mut chunks = Chunks { rim, draft: rim.draft() };
     for mut found in rows {
         let moved = found.value.clocks.accepted_at != head.value.accepted_at;
         let owes = found.value.outcome.is_none() && found.value.recipient.kind == RecipientKind::Certified;
@@ -74,7 +74,7 @@ async fn letter_to_ours(rim: &Rim, key: &RowKey) -> Result<(), StageError> {
         return Ok(());
     };
     let at = head.value.received_at;
-    let mut chunks = Chunks { rim, draft: Draft::new() };
+    let mut chunks = Chunks { rim, draft: rim.draft() };
     let filings: Vec<Found<FilingRow>> = rim.all(Table::Letters, &key.pk, "file#").await?;
     let notices: Vec<Found<ActRow>> = rim.all(Table::Letters, &key.pk, "act#virus-detection#").await?;
     // A run that found no virus may have laid a filing before the run that found one committed: never both.
@@ -108,7 +108,7 @@ async fn act(rim: &Rim, key: &RowKey) -> Result<(), StageError> {
     let Some(found) = found.filter(owes) else { return Ok(()) };
     let Some(issued) = &found.value.issued else { return Ok(()) };
     let at = found.value.document.at;
-    let mut chunks = Chunks { rim, draft: Draft::new() };
+    let mut chunks = Chunks { rim, draft: rim.draft() };
     match issue::onward(&found.value, issued) {
         Some(Onward::File(rows)) => {
             let there = there::<FilingRow>(rim, &key.pk, "file#").await?;

@@ -260,7 +260,7 @@ async fn send(rim: &Rim, jobs: Vec<Job>) {
     if jobs.is_empty() {
         return;
     }
-    if let Err(error) = rim.queue.send(jobs).await {
+    if let Err(error) = rim.queue.send(jobs.into_iter().map(Into::into).collect()).await {
         tracing::warn!(error = %error, "hints were not sent, they are due again");
     }
 }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use pec::{Index, Instant};
 use stages::{
     Job,
+    jobs::Hint,
     ports::{
         Carrier, Clock, Destination, Directory, Errand, Ids, Queue, QueueError, Relayed, Scan, Scanner,
         ScannerError,
@@ -60,8 +61,8 @@ impl MemoryQueue {
 
 #[async_trait]
 impl Queue for MemoryQueue {
-    async fn send(&self, jobs: Vec<Job>) -> Result<(), QueueError> {
-        self.0.lock().unwrap().extend(jobs);
+    async fn send(&self, hints: Vec<Hint>) -> Result<(), QueueError> {
+        self.0.lock().unwrap().extend(hints.into_iter().map(|hint| hint.job));
         Ok(())
     }
 }

@@ -15,8 +15,9 @@ use bytes::Bytes;
 use mime::Rope;
 use pec::Instant;
 use stages::{
-    BlobKey, Job, Rim,
+    BlobKey, Rim,
     ids::CertificateId,
+    jobs::Hint,
     log::LogEntry,
     ports::{
         BlobError, Blobs, Carrier, Commit, Committed, Errand, Facts, FactsError, Page, Put, Queue,
@@ -349,8 +350,8 @@ impl Blobs for Tapped<dyn Blobs> {
 
 #[async_trait]
 impl Queue for Tapped<dyn Queue> {
-    async fn send(&self, jobs: Vec<Job>) -> Result<(), QueueError> {
-        self.tap.call("queue.send", self.port.send(jobs), QueueError).await
+    async fn send(&self, hints: Vec<Hint>) -> Result<(), QueueError> {
+        self.tap.call("queue.send", self.port.send(hints), QueueError).await
     }
 }
 

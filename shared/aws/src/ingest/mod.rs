@@ -18,6 +18,7 @@ use stages::{
     BlobKey, Job, Rim, SpoolId, StageError,
     door::{self, Arrival, Channel, DoorError, Gate, Submission},
     ids::{Door, MailboxId},
+    jobs::Hint,
     ports::{BlobError, Clock, Ids, Queue, QueueError},
     registry::{Mailbox, MailboxState},
     rows::{Scanned, Sighting, Ticket},
@@ -204,7 +205,7 @@ async fn spool_unowned(rim: &Rim, mut transaction: Transaction, raw: &Bytes) -> 
         .await?;
     rim.blobs.put_if_absent(&BlobKey::spool_ticket(Door::Submission, &spool), Rope::from(json)).await?;
     // Whether it went out, the cause tells.
-    drop(rim.queue.send(vec![Job::Accept { spool }]).await);
+    drop(rim.queue.send(vec![Job::Accept { spool }.into()]).await);
     Ok(())
 }
 
@@ -286,8 +287,8 @@ struct Telling {
 
 #[async_trait]
 impl Queue for Telling {
-    async fn send(&self, jobs: Vec<Job>) -> Result<(), QueueError> {
-        let sent = self.queue.send(jobs).await;
+    async fn send(&self, hints: Vec<Hint>) -> Result<(), QueueError> {
+        let sent = self.queue.send(hints).await;
         if sent.is_err() {
             self.failed.store(true, Ordering::Relaxed);
         }

@@ -3,13 +3,18 @@
 pub mod batch;
 
 use std::{
+    collections::HashSet,
     future::Future,
     time::{Duration, SystemTime},
 };
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use lambda_runtime::Context;
-use stages::{Job, Rim, StageError, ports::FactsError};
+use stages::{
+    Job, Rim, StageError,
+    jobs::Hint,
+    ports::{FactsError, RowKey},
+};
 use tokio::time::Instant;
 
 use self::batch::{Record, Rule};
@@ -29,7 +34,7 @@ pub fn until(context: &Context) -> Instant {
 
 /// Runs the jobs of a batch; filings of one mailbox together.
 pub async fn jobs(rim: &Rim, event: SqsEvent, rule: Rule) -> SqsBatchResponse {
-    records(event, rule, Job::from_json, |jobs| run(rim, jobs)).await
+    records(event, rule, Hint::from_json, |hints| run(rim, hints)).await
 }
 
 /// Works the messages of a batch.
@@ -57,8 +62,13 @@ fn record(message: SqsMessage) -> Record {
     }
 }
 
-/// Runs the jobs of one group.
-pub(crate) async fn run(rim: &Rim, jobs: Vec<Job>) -> Vec<Result<(), Told>> {
+/// Runs the jobs of one group. The rows that their hints name are read first, together: if that fails, the stages
+/// read what they need and say what is wrong.
+pub(crate) async fn run(rim: &Rim, hints: Vec<Hint>) -> Vec<Result<(), Told>> {
+    let (jobs, named): (Vec<Job>, Vec<_>) = hints.into_iter().map(|hint| (hint.job, hint.ahead)).unzip();
+    let named: HashSet<RowKey> = named.into_iter().flatten().collect();
+    let read = rim.ahead(|| named.into_iter().collect()).await;
+    let rim = read.as_ref().unwrap_or(rim);
     let mailbox = jobs.first().and_then(Job::group).cloned();
     let filings: Option<Vec<_>> = jobs
         .iter()

@@ -74,7 +74,7 @@ async fn folder(rim: &Rim, stored: StoredRow) -> Result<(), StageError> {
         }
     }
     // More is left than one run should do: the next one goes on. If this hint is lost, `watch` sends it again.
-    if let Err(error) = rim.queue.send(vec![Job::Discard { row: found.value.key() }]).await {
+    if let Err(error) = rim.queue.send(vec![Job::Discard { row: found.value.key() }.into()]).await {
         tracing::warn!(error = %error, "hints were not sent, watch will send them");
     }
     Ok(())

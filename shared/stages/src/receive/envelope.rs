@@ -99,7 +99,7 @@ impl Incoming {
         let close = |draft: &mut Draft, outcome: &str| {
             self.close(draft, outcome, Some(letters.partition.clone()), Some(bracketed(letters.letter)))
         };
-        let mut draft = Draft::new();
+        let mut draft = rim.draft();
 
         // 2. Nothing: the sender's provider did not hear our answer and sent it again.
         if news.is_empty() {

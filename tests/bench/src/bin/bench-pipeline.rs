@@ -27,6 +27,7 @@ use stages::{
     Job, Rim, SpoolId,
     door::{self, Channel, Submission},
     ids::MailboxId,
+    jobs::Hint,
     log::{Event, LogEntry},
     ports::{Commit, Committed, Facts, FactsError, Page, Queue, QueueError, RowKey, StoredRow, Table},
     registry::{Domain, Environment, Mailbox, MailboxState},
@@ -283,7 +284,7 @@ async fn one(rim: &Rim, finish: &Finish, start: Start) -> Result<Duration, Failu
     let spool = match start {
         Start::Door(submission) => door::submit(rim, submission).await?,
         Start::Spool(spool) => {
-            rim.queue.send(vec![Job::Accept { spool: spool.clone() }]).await?;
+            rim.queue.send(vec![Job::Accept { spool: spool.clone() }.into()]).await?;
             spool
         }
     };
@@ -312,7 +313,7 @@ struct Silent;
 
 #[async_trait]
 impl Queue for Silent {
-    async fn send(&self, _: Vec<Job>) -> Result<(), QueueError> {
+    async fn send(&self, _: Vec<Hint>) -> Result<(), QueueError> {
         Ok(())
     }
 }
