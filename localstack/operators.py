@@ -38,6 +38,7 @@ def main():
         refuse(sigillo)
         provision(sigillo)
         request(sigillo, outputs)
+        publish(sigillo)
     letter.until(lambda: not letter.missing(aws, outputs), lambda: letter.missing(aws, outputs))
     asked = queries(aws, outputs, sent)
     understood = operations(aws, outputs, sent)
@@ -201,6 +202,18 @@ def request(sigillo, outputs):
     seed.require(done.returncode == 0 and "verify OK" in text, f"openssl to verify the request: {text}")
     seed.require(name[1] in text and f"email:{demo.ADDRESS}" in text, f"subject and address in the request: {text}")
     sigillo.run("keys", "csr", "--subject", "nobody", "--mail", demo.ADDRESS, code=64)
+
+
+def publish(sigillo):
+    """Our own record of the provider index, signed by the stack's key."""
+    file, url = sigillo.scratch / "index.ldif.p7m", "https://gestore.demo.example/index.ldif.p7m"
+    sigillo.run("index", "publish", "--url", url, "--out", file)
+    verify = ["openssl", "cms", "-verify", "-inform", "DER", "-noverify", "-in", file]
+    done = subprocess.run(verify, capture_output=True, check=False)
+    ldif = done.stdout.decode()
+    seed.require(done.returncode == 0, f"openssl to verify the record: {done.stderr}")
+    for line in (f"LDIFLocationURL: {url}", f"managedDomains: {demo.DOMAIN}"):
+        seed.require(line in ldif, f"{line} in {ldif}")
 
 
 # ------------------------------------------------------------------------------------------------ The documents

@@ -189,6 +189,9 @@ pub struct Up {
     /// Fetch the national provider index daily, as this JSON file says; see docs/provider-index.md
     #[arg(long, value_name = "FILE")]
     pub directory: Option<PathBuf>,
+    /// Serve our own record of the provider index, signed, at this URL of the HTTPS door; see docs/provider-index.md
+    #[arg(long, value_name = "https://HOST[:PORT]/index.ldif.p7m", value_parser = parse_index_url)]
+    pub index_url: Option<String>,
     /// Where another door is to be, or off; may be repeated. The others are at free ports beside HTTPS
     #[arg(long, value_name = "NAME=ADDR:PORT|off", value_parser = parse_door)]
     pub door: Vec<(Kind, Place)>,
@@ -263,9 +266,9 @@ Example:
 /// `sigillo index publish`
 #[derive(Debug, Args)]
 pub struct IndexPublish {
-    /// Folder and form
+    /// Provider and form
     #[command(flatten)]
-    pub data: Data,
+    pub provider: Provider,
     /// Our LDIFLocationURL
     #[arg(long, value_name = "URL")]
     pub url: String,
@@ -732,6 +735,16 @@ fn parse_host(text: &str) -> Result<String, String> {
     match is_name || text.parse::<std::net::IpAddr>().is_ok() {
         true => Ok(text.to_ascii_lowercase()),
         false => Err("expected a host name, as mail.alfa.example".to_owned()),
+    }
+}
+
+/// Our LDIFLocationURL, where the HTTPS door serves it.
+fn parse_index_url(text: &str) -> Result<String, String> {
+    let path = crate::http::index::PATH;
+    let host = text.strip_prefix("https://").and_then(|rest| rest.strip_suffix(path));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@']) => Ok(text.to_owned()),
+        _ => Err(format!("expected https://HOST{path} (RFC 6109 §4.5.6)")),
     }
 }
 

@@ -3,6 +3,7 @@
 mod account;
 mod answer;
 mod autoconfig;
+pub(crate) mod index;
 mod letters;
 mod mailbox;
 mod operator;
@@ -43,17 +44,25 @@ struct Door {
     operator: Token,
     office: Office,
     published: Published,
+    index: index::Own,
     /// The name in the `Received:` field.
     name: String,
     /// One permit a KiB.
     inflight: Semaphore,
 }
 
-/// The routes of the door.
-pub fn router(ground: Ground, operator: Token, office: Office, published: Published) -> Router {
+/// The routes of the door; our own record of the provider index is among them where its URL is known.
+pub fn router(
+    ground: Ground,
+    operator: Token,
+    office: Office,
+    published: Published,
+    ldif_location: Option<String>,
+) -> Router {
     let Ground { rim, accounts, rates, name, .. } = ground;
     let inflight = Semaphore::new(INFLIGHT_KIB);
-    let door = Door { rim, accounts, rates, operator, office, published, name, inflight };
+    let index = index::Own::at(ldif_location);
+    let door = Door { rim, accounts, rates, operator, office, published, index, name, inflight };
     Router::new()
         .route("/v1/letters", post(letters::submit))
         .route("/v1/letters/{id}", get(letters::progress))
@@ -62,6 +71,7 @@ pub fn router(ground: Ground, operator: Token, office: Office, published: Publis
         .route("/v1/mailbox/{folder}/{uid}", get(mailbox::message))
         .route("/mail/config-v1.1.xml", get(autoconfig::config))
         .route("/.well-known/autoconfig/mail/config-v1.1.xml", get(autoconfig::config))
+        .route(index::PATH, get(index::own))
         .route("/v1/operator", post(operator::operate))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)

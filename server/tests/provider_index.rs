@@ -212,10 +212,39 @@ fn our_own_record_is_published_signed() {
         ["index", "publish", "--url", "http://gestore.demo.example/", "--out", out.to_str().unwrap()];
     assert_eq!(code(&provider.sigillo(&insecure)), 64);
 
+    assert_eq!(code(&sigillo(&["up", "--index-url", "https://gestore.demo.example/"])), 64);
+
     // The same while it does not run, since nothing has changed.
     let data = provider.data().to_owned();
     provider.stop();
     fs::remove_file(&out).unwrap();
     assert_eq!(code(&sigillo(&[&words[..], &["--data", data.to_str().unwrap()]].concat())), 0);
     assert_eq!(opened(), running);
+
+    // A provider that is told its LDIFLocationURL serves it at its own door; one that is not has no such page.
+    for (options, status) in [(&[][..], "404"), (&["--index-url", url][..], "200")] {
+        let provider = Provider::start_with(&data, options);
+        let door: Value = serde_json::from_slice(&fs::read(data.join("doors.json")).unwrap()).unwrap();
+        let https = format!("{}/index.ldif.p7m", door["https"]["url"].as_str().unwrap());
+        fs::remove_file(&out).ok();
+        let (ca, out) = (door["ca"].as_str().unwrap(), out.to_str().unwrap());
+        let asked = [
+            "--silent",
+            "--cacert",
+            ca,
+            "--output",
+            out,
+            "--write-out",
+            "%{http_code} %{content_type}",
+            &https,
+        ];
+        let said = Command::new("curl").args(asked).output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert!(said.starts_with(status), "{said}");
+        if status == "200" {
+            assert!(said.contains("application/pkcs7-mime; smime-type=signed-data"), "{said}");
+            assert_eq!(opened(), running);
+        }
+        provider.stop();
+    }
 }

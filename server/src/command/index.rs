@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
     CommandError, failed, now,
-    operate::{in_folder, strange},
+    operate::{operate, strange},
     print, print_json,
 };
 use crate::{
@@ -44,11 +44,11 @@ pub fn publish(args: &IndexPublish) -> Result<u8, CommandError> {
         return Err(CommandError::Usage("the LDIFLocationURL is an https URL (RFC 6109 §4.5.6)".to_owned()));
     }
     let operation = Operation::PublishIndex { url: args.url.clone() };
-    let done = in_folder(&Folder::new(&args.data.data), operation)?;
+    let done = operate(&args.provider, operation)?;
     let Done::Index { p7m } = done else { return Err(strange()) };
     let file = STANDARD.decode(p7m).map_err(failed)?;
     Folder::write(&args.out, &file, Access::Public)?;
-    if args.data.json {
+    if args.provider.json {
         print_json(&serde_json::json!({ "file": args.out, "bytes": file.len() }))?;
     } else {
         print(&format!("written   {} ({} octets)", args.out.display(), file.len()))?;

@@ -27,8 +27,7 @@ pub(super) fn operate(provider: &Provider, operation: Operation) -> Result<Done,
     }
 }
 
-/// For what is of the embedded form alone.
-pub(super) fn in_folder(folder: &Folder, operation: Operation) -> Result<Done, CommandError> {
+fn in_folder(folder: &Folder, operation: Operation) -> Result<Done, CommandError> {
     // A demo that was never made is not made here.
     let demo = Demo::read(folder)?;
     match folder.claim() {

@@ -90,7 +90,13 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     let backups = Some(Backups::new(provider.backup_source(), folder.clone()));
     let office = Office { backups, ..office };
     let domains = tokio::spawn(office.clone().keep_domains());
-    let router = http::router(ground, token.clone(), office, Published::new(&demo.provider, &file));
+    let router = http::router(
+        ground,
+        token.clone(),
+        office,
+        Published::new(&demo.provider, &file),
+        args.index_url.clone(),
+    );
     let https = doors.open(Kind::HTTPS, http::limits(), move |c| http::session(c, router.clone()));
     https.await.map_err(failed)?;
     doors.keep_certificate_fresh(hangup);

@@ -10,9 +10,10 @@ use stages::{BlobKey, Rim, ports::BlobError};
 
 use crate::{
     Clients, Config,
-    config::ConfigError,
+    config::{ConfigError, SigningKey},
     directory::{DirectoryError, S3Directory},
     function::{Function, Name, Parts, StartError},
+    signer::{KeyChain, KeysError, KmsSigner},
 };
 
 /// Which output of the stack is which variable of the functions.
@@ -44,6 +45,7 @@ const SIGNING_KEY: &str = "SigningKeyArn";
 
 /// Parameters that say who the provider is, and where mail for it enters.
 const ENVIRONMENT: &str = "Environment";
+const CHAIN_KEY: &str = "CertificateChainKey";
 const GATEWAY: &str = "Gateway";
 const GATEWAY_HOST: &str = "GatewayHost";
 const INCOMING_DOOR: &str = "IncomingDoor";
@@ -68,6 +70,9 @@ pub enum DeploymentError {
     /// The ports do not open.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The key, or its certificate.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// No provider index.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -88,6 +93,8 @@ pub struct Description {
     pub region: String,
     /// ARN of its signing key.
     pub signing_key: String,
+    /// Where its certificate chain lies in the data bucket; empty before there is one.
+    pub chain_key: String,
     /// Id of the environment that the key signs for.
     pub environment: String,
     /// Hosts that MX records of its domains may name: the gateway's, and that of SES where SES takes mail.
@@ -127,6 +134,7 @@ impl Description {
             config: Config::read(&|name| variables.get(name).map(|value| (*value).to_owned()))?,
             region,
             signing_key: output(SIGNING_KEY)?.to_owned(),
+            chain_key: parameter(CHAIN_KEY).to_owned(),
             environment: environment.map_err(|_| DeploymentError::Description)?,
             hosts: gateway.into_iter().chain(ses).collect(),
         })
@@ -175,6 +183,20 @@ impl Deployment {
         let now = self.rim().now();
         let directory = S3Directory::open(self.clients.s3.clone(), buckets.data, index_key, now).await?;
         Ok(Rim { directory: Arc::new(directory), ..self.rim().clone() })
+    }
+
+    /// The ports with the provider index and the stack's key, by which the operator signs in the name of the stack's
+    /// environment.
+    ///
+    /// # Errors
+    /// [`DeploymentError`] without an index or a certificate in the data bucket, or with that of another key.
+    pub async fn with_key(&self) -> Result<Rim, DeploymentError> {
+        let Description { environment, signing_key, chain_key, .. } = self.description.clone();
+        let chain = self.setting(&chain_key).await?;
+        let key = SigningKey { environment, key: signing_key, chain_key };
+        let signer = KmsSigner::new(self.clients.kms.clone(), vec![KeyChain { key, chain }])?;
+        signer.check().await?;
+        Ok(Rim { signer: Arc::new(signer), ..self.with_index().await? })
     }
 
     /// The trust anchors that the functions use, PEM.
@@ -289,7 +311,7 @@ mod tests {
         for name in OUTPUTS.iter().map(|(_, name)| *name).chain([SIGNING_KEY]) {
             assert!(TEMPLATE.contains(&format!("\n  {name}: {{ Value: ")), "{name}");
         }
-        for name in [ENVIRONMENT, GATEWAY, GATEWAY_HOST, INCOMING_DOOR] {
+        for name in [ENVIRONMENT, CHAIN_KEY, GATEWAY, GATEWAY_HOST, INCOMING_DOOR] {
             assert!(TEMPLATE.contains(&format!("\n  {name}:\n    Type: ")), "{name}");
         }
         for (variable, name) in PARAMETERS {

@@ -128,7 +128,11 @@ impl Operator {
     /// [`CommandError`]
     pub fn perform(&self, operation: Operation) -> Result<Done, CommandError> {
         self.runtime.block_on(async {
-            let rim = self.deployment.with_index().await.map_err(|e| unreachable(&e))?;
+            let rim = match operation {
+                Operation::PublishIndex { .. } => self.deployment.with_key().await,
+                _ => self.deployment.with_index().await,
+            };
+            let rim = rim.map_err(|e| unreachable(&e))?;
             let Description { environment, hosts, .. } = self.deployment.description.clone();
             let accounts = Accounts::open(rim, Arc::new(Argon2Passwords::default())).await;
             let accounts = Arc::new(accounts.map_err(|e| unreachable(&e))?);

@@ -73,7 +73,7 @@ async fn run(args: &Gateway) -> Result<(), CommandError> {
     // A load balancer stands before the doors.
     let kinds = doors.opened().iter().map(|(kind, _)| *kind);
     let published = Published::known(&environment.provider_name, &args.host, kinds);
-    let router = http::router(ground, token, office.clone(), published);
+    let router = http::router(ground, token, office.clone(), published, None);
     let https = doors.open(Kind::HTTPS, http::limits(), move |c| http::session(c, router.clone()));
     https.await.map_err(failed)?;
     for (kind, address) in doors.opened() {
