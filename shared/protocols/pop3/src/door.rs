@@ -232,3 +232,6 @@ fn unavailable(error: MailboxError) -> Refused {
     tracing::error!(error = %error, "a mailbox could not be read");
     Refused::Temporary
 }
+
+#[cfg(test)]
+mod tests;
