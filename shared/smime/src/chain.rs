@@ -155,13 +155,15 @@ pub enum ChainError {
         /// What it should allow.
         expected: &'static str,
     },
-    /// The extendedKeyUsage has neither emailProtection nor anyExtendedKeyUsage.
-    #[error("accept certificate {subject}: extendedKeyUsage is {found}, expected emailProtection")]
+    /// The extendedKeyUsage is of something else: neither emailProtection nor anyExtendedKeyUsage, for mail.
+    #[error("accept certificate {subject}: extendedKeyUsage is {found}, expected {expected}")]
     ExtendedKeyUsage {
         /// The certificate.
         subject: String,
         /// The purposes that it has.
         found: String,
+        /// The one that it should have.
+        expected: &'static str,
     },
     /// An issuer that is not a certification authority.
     #[error("accept {subject} as an issuer: expected basicConstraints with cA TRUE")]
@@ -223,6 +225,15 @@ pub(crate) struct Path {
     pub(crate) valid: std::ops::RangeInclusive<i64>,
 }
 
+/// What a certificate is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To sign messages.
+    Mail,
+    /// To make timestamps.
+    Timestamps,
+}
+
 /// Walks from the signer to an anchor.
 pub(crate) fn find_path(
     anchors: &Anchors,
@@ -230,11 +241,12 @@ pub(crate) fn find_path(
     others: &[Certificate],
     at: i64,
     policy: Policy,
+    purpose: Purpose,
 ) -> Result<Path, ChainError> {
     // 1. What the signer's own certificate must say, whoever issued it.
     check_dates(signer, at)?;
     check_critical(signer)?;
-    check_signer_usage(signer)?;
+    check_signer_usage(signer, purpose)?;
     check_key(signer, policy)?;
 
     // 2. Given as an anchor itself: nothing more to ask.
@@ -371,7 +383,7 @@ fn check_critical(certificate: &Certificate) -> Result<(), ChainError> {
 /// RFC 8550 §4.4.2: digitalSignature or nonRepudiation where there is a keyUsage (RFC 6109 §5.5.2 wants
 /// digitalSignature; of others' certificates we ask what S/MIME asks), emailProtection where there is an
 /// extendedKeyUsage (§4.4.4).
-fn check_signer_usage(signer: &Certificate) -> Result<(), ChainError> {
+fn check_signer_usage(signer: &Certificate, purpose: Purpose) -> Result<(), ChainError> {
     if let Some(usage) = &signer.extensions().key_usage
         && !usage.digital_signature()
         && !usage.non_repudiation()
@@ -382,7 +394,21 @@ fn check_signer_usage(signer: &Certificate) -> Result<(), ChainError> {
             expected: "digitalSignature or nonRepudiation",
         });
     }
-    check_extended_usage(signer)
+    match purpose {
+        Purpose::Mail => check_extended_usage(signer),
+        Purpose::Timestamps => check_timestamper_usage(signer),
+    }
+}
+
+/// RFC 3161 §2.3: timeStamping and nothing else.
+fn check_timestamper_usage(signer: &Certificate) -> Result<(), ChainError> {
+    let purposes = signer.extensions().extended_key_usage.as_deref().unwrap_or_default();
+    if purposes == [rfc5912::ID_KP_TIME_STAMPING] {
+        return Ok(());
+    }
+    let found = purposes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let (subject, expected) = (signer.subject().to_owned(), "timeStamping alone");
+    Err(ChainError::ExtendedKeyUsage { subject, found, expected })
 }
 
 fn check_extended_usage(certificate: &Certificate) -> Result<(), ChainError> {
@@ -391,7 +417,8 @@ fn check_extended_usage(certificate: &Certificate) -> Result<(), ChainError> {
     match &certificate.extensions().extended_key_usage {
         Some(purposes) if !purposes.iter().any(|purpose| *purpose == EMAIL || *purpose == ANY) => {
             let found = purposes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            Err(ChainError::ExtendedKeyUsage { subject: certificate.subject().to_owned(), found })
+            let (subject, expected) = (certificate.subject().to_owned(), "emailProtection");
+            Err(ChainError::ExtendedKeyUsage { subject, found, expected })
         }
         _ => Ok(()),
     }

@@ -20,6 +20,7 @@ mod ocsp;
 mod request;
 mod revocation;
 mod sign;
+mod timestamp;
 mod verifier;
 mod verify;
 
@@ -34,6 +35,7 @@ pub use message::{NotSigned, SignedMessage, split_opaque, split_signed};
 pub use request::{CertificateRequest, RequestError};
 pub use revocation::{LIST_BYTES_MAX, Last, ListError, Standing, Wanted};
 pub use sign::{CHAIN_MAX, Identity, IdentityError, Pending, SignError};
+pub use timestamp::{REPLY_BYTES_MAX, Timestamp, TimestampError, timestamp_request, timestamp_token};
 pub use verifier::Verifier;
 pub use verify::{Signer, SignerError, Verified, VerifyError, open_signed_data, verify};
 

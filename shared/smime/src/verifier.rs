@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use const_oid::ObjectIdentifier;
 
 use crate::algorithm::Policy;
 use crate::certificate::{Certificate, CertificateError};
-use crate::chain::{self, Anchors, ChainError, Path};
+use crate::chain::{self, Anchors, ChainError, Path, Purpose};
 use crate::cms;
 use crate::message::SignedMessage;
 use crate::ocsp::Answer;
@@ -73,6 +74,28 @@ impl Verifier {
         verify::enclosed(der, *policy, &|der| self.certificate(der))
     }
 
+    /// As [`Self::open_signed_data`], with content of this type.
+    pub(crate) fn open_typed(
+        &self,
+        der: &[u8],
+        kind: ObjectIdentifier,
+        policy: &Policy,
+    ) -> Result<(Bytes, Verified), VerifyError> {
+        verify::typed(der, kind, *policy, &|der| self.certificate(der))
+    }
+
+    /// Whether `signer` may make timestamps, and nothing else, and leads to an anchor at this instant (RFC 3161 §2.3).
+    pub(crate) fn check_timestamper(
+        &self,
+        signer: &Certificate,
+        others: &[Certificate],
+        at_unix_s: i64,
+    ) -> Result<(), ChainError> {
+        let others = others.get(..cms::CERTIFICATES_MAX).unwrap_or(others);
+        let purpose = Purpose::Timestamps;
+        chain::find_path(&self.anchors, signer, others, at_unix_s, Policy::TODAY, purpose).map(drop)
+    }
+
     /// Whether `signer` may sign mail and leads to an anchor at this instant, with `others` (the certificates
     /// of the message) as intermediates: dates, signatures, basicConstraints, keyUsage, extendedKeyUsage,
     /// nameConstraints and critical extensions of the whole path (spec 5.2 V3, 10.2). Revocation is
@@ -92,7 +115,7 @@ impl Verifier {
             return Ok(());
         }
         let others = others.get(..cms::CERTIFICATES_MAX).unwrap_or(others);
-        let path = chain::find_path(&self.anchors, signer, others, at_unix_s, *policy)?;
+        let path = chain::find_path(&self.anchors, signer, others, at_unix_s, *policy, Purpose::Mail)?;
         remember(&self.paths, key, path);
         Ok(())
     }

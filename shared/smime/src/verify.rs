@@ -210,7 +210,7 @@ pub(crate) fn detached(
     read: ReadCertificate<'_>,
 ) -> Result<Verified, VerifyError> {
     let data = SignedData::parse(cms, cms::CMS_BYTES_MAX)?;
-    verify_signers(&data, &mut Content::new(content, true), policy, read)
+    verify_signers(&data, rfc5911::ID_DATA, &mut Content::new(content, true), policy, read)
 }
 
 pub(crate) fn enclosed(
@@ -219,14 +219,38 @@ pub(crate) fn enclosed(
     read: ReadCertificate<'_>,
 ) -> Result<(Bytes, Verified), VerifyError> {
     let data = SignedData::parse(der, cms::ENCLOSED_BYTES_MAX)?;
-    let content = data.content.ok_or(VerifyError::NoContent)?.octets()?;
+    open(&data, rfc5911::ID_DATA, policy, read)
+}
+
+/// As [`enclosed`], with content of this type.
+pub(crate) fn typed(
+    der: &[u8],
+    kind: ObjectIdentifier,
+    policy: Policy,
+    read: ReadCertificate<'_>,
+) -> Result<(Bytes, Verified), VerifyError> {
+    let data = SignedData::parse(der, cms::ENCLOSED_BYTES_MAX)?;
+    if data.content_type != kind {
+        return Err(VerifyError::NotSignedData { found: data.content_type.to_string() });
+    }
+    open(&data, kind, policy, read)
+}
+
+fn open(
+    data: &SignedData<'_>,
+    kind: ObjectIdentifier,
+    policy: Policy,
+    read: ReadCertificate<'_>,
+) -> Result<(Bytes, Verified), VerifyError> {
+    let content = data.content.as_ref().ok_or(VerifyError::NoContent)?.octets()?;
     // The octets inside were never lines of mail: there is no second reading of them.
-    let verified = verify_signers(&data, &mut Content::new(&content, false), policy, read)?;
+    let verified = verify_signers(data, kind, &mut Content::new(&content, false), policy, read)?;
     Ok((Bytes::from(content.into_owned()), verified))
 }
 
 fn verify_signers(
     data: &SignedData<'_>,
+    kind: ObjectIdentifier,
     content: &mut Content<'_>,
     policy: Policy,
     read: ReadCertificate<'_>,
@@ -247,7 +271,9 @@ fn verify_signers(
                 readable: inside.certificates.len(),
                 unreadable: inside.unreadable,
             })
-            .and_then(|certificate| verify_signer(info, certificate, data.content_type, content, policy))
+            .and_then(|certificate| {
+                verify_signer(info, certificate, (kind, data.content_type), content, policy)
+            })
             .map_err(|source| VerifyError::Signer {
                 number: index + 1,
                 count: data.signers.len(),
@@ -262,7 +288,7 @@ fn verify_signers(
 fn verify_signer(
     info: &SignerInfo<'_>,
     certificate: Certificate,
-    content_type: ObjectIdentifier,
+    (kind, content_type): (ObjectIdentifier, ObjectIdentifier),
     content: &mut Content<'_>,
     policy: Policy,
 ) -> Result<Signer, SignerError> {
@@ -272,7 +298,7 @@ fn verify_signer(
     let algorithm = certificate.public_key().algorithm(&info.signature_oid, Some(digest), policy)?;
 
     // 2. S/MIME signs MIME entities, which are id-data (RFC 8551 §2.4.1).
-    expect_content_type(rfc5911::ID_DATA, content_type)?;
+    expect_content_type(kind, content_type)?;
 
     // 3. The value, over the attributes or over the content.
     let signed_at_unix_s = match &info.signed_attributes {

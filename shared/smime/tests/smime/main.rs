@@ -9,4 +9,5 @@ mod hostile;
 mod openssl;
 mod signing;
 mod splitting;
+mod timestamps;
 mod variants;
