@@ -136,6 +136,7 @@ fn beside(folder: &Folder, with_keys: bool) -> Result<Vec<Beside>, BackupError> 
     if let Some(demo) = read(folder, &folder.demo())? {
         files.push(if with_keys { demo } else { without_passwords(folder, demo)? });
     }
+    files.extend(seals(folder)?);
     let pki = folder.root().join("pki");
     let failed = |e| BackupError::File(pki.clone(), e);
     for entry in std::fs::read_dir(&pki).map_err(failed)? {
@@ -144,6 +145,24 @@ fn beside(folder: &Folder, with_keys: bool) -> Result<Vec<Beside>, BackupError> 
             continue;
         }
         files.extend(read(folder, &entry.path())?.filter(|file| with_keys || !is_private(file)));
+    }
+    Ok(files)
+}
+
+/// The sealed segments; what is in the making is left out.
+fn seals(folder: &Folder) -> Result<Vec<Beside>, BackupError> {
+    let path = folder.seals();
+    let failed = |e| BackupError::File(path.clone(), e);
+    let mut files = Vec::new();
+    let found = match std::fs::read_dir(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(files),
+        found => found.map_err(failed)?,
+    };
+    for entry in found {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|suffix| suffix != "making") {
+            files.extend(read(folder, &path)?);
+        }
     }
     Ok(files)
 }

@@ -192,6 +192,12 @@ pub struct Up {
     /// Serve our own record of the provider index, signed, at this URL of the HTTPS door; see docs/provider-index.md
     #[arg(long, value_name = "https://HOST[:PORT]/index.ldif.p7m", value_parser = parse_index_url)]
     pub index_url: Option<String>,
+    /// The authority whose timestamps the seals of the log get each day (RFC 3161): http or https
+    #[arg(long, value_name = "URL", requires = "timestamps_ca")]
+    pub timestamps: Option<String>,
+    /// Who certifies that authority: PEM
+    #[arg(long, value_name = "FILE", requires = "timestamps")]
+    pub timestamps_ca: Option<PathBuf>,
     /// Where another door is to be, or off; may be repeated. The others are at free ports beside HTTPS
     #[arg(long, value_name = "NAME=ADDR:PORT|off", value_parser = parse_door)]
     pub door: Vec<(Kind, Place)>,
@@ -640,6 +646,55 @@ Reads DIR (or the table) directly, also while the provider runs, and writes noth
 Example:
   sigillo audit letter --data ./demo 0199aa00c1d27f3d8c1b2a3948576601@gestore.demo.example --json")]
     Letter(AuditLetter),
+    /// Verify sealed segments of the log, or a proof, offline
+    #[command(after_help = "\
+SEALS is a folder of segments (DIR/seals of a provider, or a copy), or a proof that `audit prove` wrote. Of
+segments, each must be signed by somebody whom --ca certifies, follow the one before without a gap, and
+have the entries that were sealed; with --timestamps-ca, a timestamp too. Nothing else is asked.
+
+Exit codes: 0 all of it holds; 1 something does not; 64 usage, or a file that cannot be read.
+
+Example:
+  sigillo audit verify ./demo/seals --ca ./demo/pki/ca.pem")]
+    Verify(AuditVerify),
+    /// Write what proves that the entries of a letter were sealed, without showing any other
+    #[command(after_help = "\
+Exit code 1 if no sealed segment has an entry of the letter: what was logged today is sealed tomorrow.
+
+Example:
+  sigillo audit prove ./demo/seals 0199aa00c1d27f3d8c1b2a3948576601@gestore.demo.example --out proof.json")]
+    Prove(AuditProve),
+}
+
+/// `sigillo audit verify`
+#[derive(Debug, Args)]
+pub struct AuditVerify {
+    /// A folder of segments, or a proof
+    pub seals: PathBuf,
+    /// The authorities of the provider's certificate: PEM
+    #[arg(long, value_name = "FILE")]
+    pub ca: PathBuf,
+    /// The authorities of timestamps: PEM. Without it timestamps are not looked at
+    #[arg(long, value_name = "FILE")]
+    pub timestamps_ca: Option<PathBuf>,
+    /// The provider's folder, whose log must still say what the segments say; also while it runs
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sigillo audit prove`
+#[derive(Debug, Args)]
+pub struct AuditProve {
+    /// A folder of segments
+    pub seals: PathBuf,
+    /// The PEC id
+    pub id: String,
+    /// Where to write it
+    #[arg(long, value_name = "FILE.json")]
+    pub out: PathBuf,
 }
 
 /// `sigillo audit letter`

@@ -12,6 +12,7 @@ pub mod letter;
 pub mod operator;
 pub mod rates;
 pub mod revocation;
+pub mod sealing;
 pub mod settings;
 pub mod text;
 pub mod timekeeper;
@@ -64,6 +65,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Index(Index::Fetch(args)) => command::index::fetch(&args),
         Command::Index(Index::Publish(args)) => command::index::publish(&args),
         Command::Audit(Audit::Letter(args)) => command::audit::letter(&args),
+        Command::Audit(Audit::Verify(args)) => command::audit::verify(&args),
+        Command::Audit(Audit::Prove(args)) => command::audit::prove(&args),
         Command::Verify(args) => command::verify::run(&args),
         Command::Keys(Keys::Csr(args)) => command::keys::csr(&args),
         Command::Clock(args) => command::clock::run(&args),

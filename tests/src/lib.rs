@@ -18,6 +18,7 @@ pub mod interleave;
 pub mod journey;
 pub mod network;
 pub mod scenarios;
+pub mod sealing;
 pub mod sessions;
 pub mod simulation;
 pub mod world;

@@ -25,6 +25,7 @@ use crate::{
     operator::{Office, Token},
     rates,
     revocation::Lists,
+    sealing,
     settings::Published,
     timekeeper,
 };
@@ -70,6 +71,11 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
     let lists = Lists::open(Arc::clone(&rim.verifier), folder.clone(), &rim.directory.index(), now());
     let lists = tokio::spawn(lists.keep_fresh(rim));
     provider.start().await.map_err(failed)?;
+
+    let stamps = args.timestamps.as_ref().zip(args.timestamps_ca.as_ref());
+    let stamps = stamps.map(|(url, ca)| sealing::authority(url, ca)).transpose().map_err(failed)?;
+    let (rim, environment) = (provider.rim().clone(), demo.environment()?.id);
+    let seals = tokio::spawn(sealing::keep(rim, folder.clone(), environment, stamps));
 
     let directory = args.directory.as_ref().map(|file| source(file)).transpose().map_err(failed)?;
     let directory = directory.map(|index| tokio::spawn(keep_fresh(index, folder.clone(), now)));
@@ -122,6 +128,7 @@ async fn provider(args: &Up) -> Result<(), CommandError> {
         domains.abort();
         clock.abort();
         lists.abort();
+        seals.abort();
         if let Some(task) = directory {
             task.abort();
         }

@@ -196,6 +196,15 @@ pub fn read_log(path: &Path, pec_id: &str) -> Result<Vec<LogEntry>, FactsError> 
     read::log(&schema::reader(path).map_err(unavailable)?, pec_id, usize::MAX)
 }
 
+/// Entries of the legal log after a place in the order of commit, each with its place.
+pub(crate) fn read_log_after(
+    path: &Path,
+    place: u64,
+    limit: usize,
+) -> Result<Vec<(u64, LogEntry)>, FactsError> {
+    read::log_after(&schema::reader(path).map_err(unavailable)?, place, limit)
+}
+
 /// Entries between two instants that tell of decisions, answers and deliveries, in the order of commit.
 ///
 /// # Errors

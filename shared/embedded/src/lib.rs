@@ -21,6 +21,7 @@ mod group;
 pub mod provider;
 pub mod queue;
 pub mod restore;
+pub mod segments;
 pub mod signer;
 pub mod workers;
 

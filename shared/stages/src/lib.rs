@@ -32,6 +32,7 @@ pub mod rim;
 pub mod rows;
 mod scan;
 pub mod seal;
+pub mod sealing;
 pub mod spread;
 pub mod timekeeping;
 pub mod watch;

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use sigillo_tests::world::{ALFA, BETA, letters::letter};
+use sigillo_tests::{
+    sealing::{Log, Stamps, Store, seal, verify},
+    world::{ALFA, BETA, letters::letter},
+};
 use stages::log::Event;
 
 use crate::{plain::Plain, sent};
 
 /// T-LG-01: each event, with the identifiers of the messages that were made; whoever reads the log finds every message
-/// that was issued, and none that was not. (The daily seal is not there yet: README, limits.)
+/// that was issued, and none that was not.
 #[test]
 fn t_lg_01_each_event_is_in_the_log_with_its_messages() {
     let network = sent(letter(&ALFA, &[BETA.user("destinatario"), BETA.user("ignoto")], &[]));
@@ -54,5 +57,20 @@ fn t_lg_01_each_event_is_in_the_log_with_its_messages() {
         let logged: BTreeSet<String> =
             evidence.logged(Event::Issued).iter().filter_map(|e| e.messages.first().cloned()).collect();
         assert_eq!(issued, logged, "{}", evidence.provider);
+    }
+}
+
+/// T-LG-01: the daily seal verifies, of each provider by its own key, and not if the log was touched.
+#[test]
+fn t_lg_01_the_daily_seal_verifies() {
+    let network = sent(letter(&ALFA, &[BETA.user("destinatario")], &[]));
+    for provider in [&ALFA, &BETA] {
+        let log = Log::of(&network.evidence(provider).log);
+        let (world, store) = (network.world(provider), Store::default());
+        assert_eq!(seal(world, provider, &log, &store, &Stamps(true), 0), Ok(1));
+        let held = verify(&store, &log).expect("it verifies");
+        assert!(held[0].statement.entries > 3 && held[0].signer.contains(provider.name), "{held:?}");
+        log.0.lock().expect("whole")[1].1.sender = "altri@pec.alfa.example".to_owned();
+        assert!(verify(&store, &log).is_err(), "{}", provider.name);
     }
 }

@@ -100,6 +100,25 @@ pub(super) fn log(db: &Connection, pec_id: &str, limit: usize) -> Result<Vec<Log
     Ok(entries)
 }
 
+/// Entries in the order of commit, after a place in it.
+pub(super) fn log_after(
+    db: &Connection,
+    place: u64,
+    limit: usize,
+) -> Result<Vec<(u64, LogEntry)>, FactsError> {
+    let place = i64::try_from(place).unwrap_or(i64::MAX);
+    let mut statement =
+        db.prepare("SELECT seq, body FROM log WHERE seq > ?1 ORDER BY seq LIMIT ?2").map_err(unavailable)?;
+    let mut found = statement.query(params![place, as_limit(limit)]).map_err(unavailable)?;
+    let mut entries = Vec::new();
+    while let Some(r) = found.next().map_err(unavailable)? {
+        let place = r.get::<_, i64>(0).map_err(unavailable)?.cast_unsigned();
+        let body = r.get_ref(1).map_err(unavailable)?.as_str().map_err(damaged)?;
+        entries.push((place, serde_json::from_str(body).map_err(damaged)?));
+    }
+    Ok(entries)
+}
+
 /// Events of the service levels. The log has no index by time: all of it is passed, and parsed where it counts.
 pub(super) fn log_between(
     db: &Connection,
