@@ -63,7 +63,7 @@ def work(aws, outputs, stack):
 def allowed(stack, function, action, resource):
     test_template.PSEUDO.update({"AWS::StackName": stack, "AWS::AccountId": ACCOUNT, "AWS::Region": REGION})
     if action.startswith("kms:"):  # by the key's policy alone
-        return function in ("seal", "certify") and action in ("kms:Sign", "kms:GetPublicKey")
+        return function in ("seal", "certify", "notarize") and action in ("kms:Sign", "kms:GetPublicKey")
     template = test_template.Template(**test_template.GATEWAY, **test_template.DIRECTORY)
     log = template.of("AWS::DynamoDB::Table")["LegalLogTable"]["ResourcePolicy"]["PolicyDocument"]["Statement"]
     vault = template.of("AWS::S3::BucketPolicy")["VaultBucketPolicy"]["PolicyDocument"]["Statement"]

@@ -316,7 +316,7 @@ def check_functions(aws, template, stack):
         require(responses == [["ReportBatchItemFailures"]] * len(found), f"mapping of {name}: {responses}")
     schedules = aws.scheduler.list_schedules()["Schedules"]
     targets = [schedule["Target"]["Arn"].rpartition(":")[2] for schedule in schedules]
-    for scheduled in ("watch", "directory"):
+    for scheduled in ("watch", "directory", "notarize"):
         require(targets.count(f"{stack}-{scheduled}") == 1, f"schedule of {scheduled}: {targets}")
 
 

@@ -236,6 +236,7 @@ class Policies(unittest.TestCase):
             "vault/infected/x.eml": {"accept", "receive"},
             "vault/log/2026-03-02/x.json": {"notarize"},
             "vault/alarms/x.json": {"notarize"},
+            "vault/seals/0000000001.p7m": {"notarize"},
             "other": set(),
         }.items():
             found = {f for f, s in self.roles.items() if may(s, "s3:PutObject", f"{vault}/{key}")}
@@ -256,7 +257,7 @@ class Policies(unittest.TestCase):
                 if action == "kms:Sign":
                     signers += listed(statement["Principal"]["AWS"])
                     self.assertEqual(statement["Condition"]["StringEquals"]["kms:MessageType"], "DIGEST")
-        self.assertEqual([s["Ref"] for s in signers], ["SealRoleArn", "CertifyRoleArn", "KeyOperatorArn"])
+        self.assertEqual([s["Ref"] for s in signers], ["SealRoleArn", "CertifyRoleArn", "NotarizeRoleArn", "KeyOperatorArn"])
 
     def test_wildcards_stand_only_where_there_is_no_resource_to_name(self):
         for function, statements in self.roles.items():

@@ -2,17 +2,13 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use directory::timestamps::{Authority, StampError};
 use embedded::segments::{FileTail, SegmentFolder};
-use machine::RandomIds;
+use machine::{RandomIds, Stamps};
 use stages::{
     Rim,
-    ports::Ids as _,
-    sealing::{Sealer, Timestamps, TimestampsError},
+    sealing::{Sealer, Timestamps},
 };
-use tokio::task::spawn_blocking;
 
 use crate::folder::{Folder, FolderError};
 
@@ -40,26 +36,7 @@ pub enum AuthorityError {
 /// [`AuthorityError`]
 pub fn authority(url: &str, ca: &Path) -> Result<Stamps, AuthorityError> {
     let pem = Folder::read(ca, PEM_BYTES_MAX)?;
-    Ok(Stamps { authority: Arc::new(Authority::new(url, &pem)?), nonces: RandomIds::new() })
-}
-
-/// [`Timestamps`] of an authority that is asked by HTTP.
-pub struct Stamps {
-    authority: Arc<Authority>,
-    nonces: RandomIds,
-}
-
-#[async_trait]
-impl Timestamps for Stamps {
-    async fn stamp(&self, sha256: [u8; 32]) -> Result<Bytes, TimestampsError> {
-        let authority = Arc::clone(&self.authority);
-        // As many of its octets as a nonce has.
-        #[allow(clippy::cast_possible_truncation, reason = "any 64 of them are as good as others")]
-        let nonce = self.nonces.fresh() as u64;
-        let token = spawn_blocking(move || authority.stamp(&sha256, nonce)).await;
-        let token = token.map_err(|error| TimestampsError(error.to_string()))?;
-        Ok(token.map_err(|error| TimestampsError(format!("failed to {error}")))?.into())
-    }
+    Ok(Stamps::new(Arc::new(Authority::new(url, &pem)?), RandomIds::new()))
 }
 
 /// Seals the log for as long as it is polled.

@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("sigillo-smime", &["sigillo-mime"]),
     ("sigillo-pec", &["sigillo-mime", "sigillo-smime"]),
     ("sigillo-stages", &["sigillo-mime", "sigillo-smime", "sigillo-pec"]),
-    ("sigillo-machine", &["sigillo-mime", "sigillo-pec", "sigillo-stages"]),
+    ("sigillo-machine", &["sigillo-directory", "sigillo-mime", "sigillo-pec", "sigillo-stages"]),
     ("sigillo-directory", &["sigillo-smime", "sigillo-pec"]),
     ("sigillo-carrier", &["sigillo-pec", "sigillo-stages", "sigillo-smtp"]),
     ("sigillo-imap", &["sigillo-mime", "sigillo-pec", "sigillo-stages", "sigillo-net"]),

@@ -367,6 +367,7 @@ fn operators(emulator: &Emulator) -> Result {
     };
     script("operators.py", &[emulator.description().as_path()])?;
     script("restore.py", &[emulator.description().as_path()])?;
+    script("sealing.py", &[])?;
     script("gateway.py", &[])
 }
 

@@ -69,6 +69,8 @@ pub struct Config {
     pub revocation: bool,
     /// Where the provider index is fetched.
     pub index_source: Option<IndexSource>,
+    /// The authority whose timestamps the seals of the log get.
+    pub timestamps_url: Option<String>,
 }
 
 /// Where the provider index is fetched, and as whom.
@@ -198,6 +200,7 @@ impl Config {
                 Some(url) => Some(IndexSource { url, secret: must("SIGILLO_DIRECTORY_SECRET")? }),
                 None => None,
             },
+            timestamps_url: read("SIGILLO_TIMESTAMPS_URL"),
         })
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     lists::S3Lists,
     notarize::{self, StreamEvent},
     refresh::Refresher,
+    sealing::Notary,
     shell::{self, batch::Rule},
     signer::{KeyChain, KeysError, KmsSigner},
 };
@@ -301,8 +302,10 @@ impl Function {
 /// What keeps it from starting, or Lambda's runtime from answering.
 pub async fn run(name: Name, parts: Parts) -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
-    if name == Name::Directory {
-        return keep_index().await;
+    match name {
+        Name::Directory => return keep_index().await,
+        Name::Notarize => return notarize_log(parts).await,
+        _ => {}
     }
     let function = open(name, parts).await.inspect_err(|error| {
         tracing::error!(error = %error, "the function does not start");
@@ -322,15 +325,8 @@ pub async fn run(name: Name, parts: Parts) -> Result<(), Error> {
             let serve = |event: LambdaEvent<Value>| watch(function, event);
             lambda_runtime::run(service_fn(serve)).await
         }
-        Name::Notarize | Name::Directory => {
-            let serve = |event: LambdaEvent<StreamEvent>| async move {
-                let failed = function.stream(event.payload).await;
-                let items: Vec<Value> =
-                    failed.into_iter().map(|n| serde_json::json!({ "itemIdentifier": n })).collect();
-                Ok::<_, Error>(serde_json::json!({ "batchItemFailures": items }))
-            };
-            lambda_runtime::run(service_fn(serve)).await
-        }
+        // Served above.
+        Name::Notarize | Name::Directory => Ok(()),
         Name::Accept | Name::Seal | Name::Dispatch | Name::Receive | Name::Deliver | Name::Certify => {
             let serve = |event: LambdaEvent<SqsEvent>| async move {
                 Ok::<_, Error>(function.jobs(event.payload, &event.context).await)
@@ -353,6 +349,41 @@ async fn keep_index() -> Result<(), Error> {
         Ok::<_, Error>(serde_json::json!({ "fetched": fetched }))
     };
     lambda_runtime::run(service_fn(serve)).await
+}
+
+/// The log's stream into the vault; on a tick, which has no records, the seal of the log.
+async fn notarize_log(parts: Parts) -> Result<(), Error> {
+    let config = Config::from_env()?;
+    let clients = Clients::from_env().await;
+    let notary = &Notary::new(clients.s3.clone(), clients.kms.clone(), config.clone());
+    let function = &Function::open(Name::Notarize, config, clients, parts).await.inspect_err(|error| {
+        tracing::error!(error = %error, "the function does not start");
+    })?;
+    let serve = |event: LambdaEvent<Value>| async move {
+        if event.payload.get("Records").is_none() {
+            let segments = notary.tick(SystemClock.now()).await.inspect_err(|error| {
+                tracing::error!(alarm = "seal", error = %chain(error), "the log is not sealed");
+            })?;
+            return Ok::<_, Error>(serde_json::json!({ "segments": segments }));
+        }
+        let failed = function.stream(serde_json::from_value(event.payload)?).await;
+        let items: Vec<Value> =
+            failed.into_iter().map(|n| serde_json::json!({ "itemIdentifier": n })).collect();
+        Ok(serde_json::json!({ "batchItemFailures": items }))
+    };
+    lambda_runtime::run(service_fn(serve)).await
+}
+
+/// An error with what is behind it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(next) = source {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        source = next.source();
+    }
+    text
 }
 
 async fn open(name: Name, parts: Parts) -> Result<Function, StartError> {

@@ -17,6 +17,7 @@ pub mod notarize;
 pub mod queue;
 pub mod refresh;
 pub mod restore;
+pub mod sealing;
 pub mod secrets;
 pub mod shell;
 pub mod signer;

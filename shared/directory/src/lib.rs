@@ -1,5 +1,5 @@
 //! The national provider index, fetched (RFC 6109 §4.5, §5.6; spec 9.4): over HTTPS, with a client certificate, signed.
-//! What does not hold in all of that is never handed out. A test bed may keep it in LDAP instead, unsigned ([`ldap`]).
+//! What does not hold in all of that is never handed out. A test bed may keep it in LDAP instead, unsigned.
 //! Where the copy in force lies, and how old it may become, is each form's own. And revocation lists
 //! ([`lists`]), and timestamps ([`timestamps`]).
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]

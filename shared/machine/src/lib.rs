@@ -10,6 +10,7 @@ mod keyring;
 mod passwords;
 pub mod scanner;
 pub mod sntp;
+mod stamps;
 
 pub use carrier::NoCarrier;
 pub use clamd::{Clamd, ClamdAddress};
@@ -18,3 +19,4 @@ pub use ids::RandomIds;
 pub use keyring::{Keyring, REST_S};
 pub use passwords::Argon2Passwords;
 pub use scanner::BuiltinScanner;
+pub use stamps::Stamps;

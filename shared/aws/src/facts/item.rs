@@ -146,7 +146,7 @@ pub(super) fn logged(mut item: Item) -> Result<(String, LogEntry), FactsError> {
     let damaged = |what: &str| FactsError::Damaged(format!("a log entry: {what}"));
     let committed = text(&item, COMMITTED).ok_or_else(|| damaged("without its place"))?.to_owned();
     let pec_id = item.remove(PK).ok_or_else(|| damaged("without its id"))?;
-    for ours in [SK, COMMITTED, SENDER_MONTH, DAY, CLIENT_SHA256] {
+    for ours in NOT_OF_ENTRIES {
         item.remove(ours);
     }
     debug_assert!(item.contains_key(AT), "the index's order is a field of the entry");
@@ -154,6 +154,14 @@ pub(super) fn logged(mut item: Item) -> Result<(String, LogEntry), FactsError> {
     let fields = json::from_map(&item).ok_or_else(|| damaged("a field of an odd type"))?;
     let entry = serde_json::from_value(Value::Object(fields)).map_err(|e| damaged(&e.to_string()))?;
     Ok((committed, entry))
+}
+
+/// Attributes of an item of the log, beside its `pk`, that are no fields of the entry.
+const NOT_OF_ENTRIES: [&str; 5] = [SK, COMMITTED, SENDER_MONTH, DAY, CLIENT_SHA256];
+
+/// Leaves of an item, as JSON without its `pk`, what is a field of the entry.
+pub(crate) fn fields_of_entry(fields: &mut serde_json::Map<String, Value>) {
+    fields.retain(|name, _| !NOT_OF_ENTRIES.contains(&name.as_str()));
 }
 
 /// The order of commits: the clock of whoever commits, in microseconds, never twice the same in one process. Commits
