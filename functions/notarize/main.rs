@@ -1,4 +1,5 @@
-//! The function `notarize`: copies the legal log to the vault, and raises an alarm for what is altered. Fed by the log's stream.
+//! The function `notarize`: copies the legal log to the vault, raises an alarm for what is altered, and seals it each
+//! day. Fed by the log's stream, and by a tick each hour.
 
 use aws::function::{Error, Name, Parts, run};
 
