@@ -53,6 +53,9 @@ impl LogTail for Log {
     async fn after(&self, place: u64, limit: usize) -> Result<Vec<(u64, LogEntry)>, FactsError> {
         Ok(self.0.lock().unwrap().iter().filter(|(at, _)| *at > place).take(limit).cloned().collect())
     }
+    async fn last(&self) -> Result<u64, FactsError> {
+        Ok(self.0.lock().unwrap().last().map_or(0, |(place, _)| *place))
+    }
 }
 
 /// A store whose calls fail from one on: before they did anything, or after it.

@@ -205,6 +205,11 @@ pub(crate) fn read_log_after(
     read::log_after(&schema::reader(path).map_err(unavailable)?, place, limit)
 }
 
+/// The place of the last entry of the legal log; 0 before the first.
+pub(crate) fn read_log_end(path: &Path) -> Result<u64, FactsError> {
+    read::log_end(&schema::reader(path).map_err(unavailable)?)
+}
+
 /// Entries between two instants that tell of decisions, answers and deliveries, in the order of commit.
 ///
 /// # Errors

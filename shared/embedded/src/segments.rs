@@ -15,7 +15,7 @@ use stages::{
 };
 use tokio::task::spawn_blocking;
 
-use crate::facts::read_log_after;
+use crate::facts::{read_log_after, read_log_end};
 
 /// The log of the tables in a file, read beside their use.
 pub struct FileTail(PathBuf);
@@ -41,6 +41,12 @@ impl LogTail for FileTail {
     async fn after(&self, place: u64, limit: usize) -> Result<Vec<(u64, LogEntry)>, FactsError> {
         let path = self.0.clone();
         let read = spawn_blocking(move || read_log_after(&path, place, limit)).await;
+        read.map_err(|error| FactsError::Unavailable(error.to_string()))?
+    }
+
+    async fn last(&self) -> Result<u64, FactsError> {
+        let path = self.0.clone();
+        let read = spawn_blocking(move || read_log_end(&path)).await;
         read.map_err(|error| FactsError::Unavailable(error.to_string()))?
     }
 }

@@ -32,6 +32,9 @@ pub const ENTRIES_MAX: usize = 50_000;
 pub trait LogTail: Send + Sync {
     /// Entries after a place in that order, each with its own place; at most so many.
     async fn after(&self, place: u64, limit: usize) -> Result<Vec<(u64, LogEntry)>, FactsError>;
+    /// The place of the last entry, or a later one; 0 before the first. A log that ends before what was sealed of it has
+    /// lost entries.
+    async fn last(&self) -> Result<u64, FactsError>;
 }
 
 /// Where segments are kept. What is there never changes.
@@ -183,6 +186,9 @@ impl Sealer<'_> {
         let segment = before.map_or(0, |(statement, _)| statement.segment) + 1;
         let after = before.map_or(0, |(statement, _)| statement.upto);
         let damaged = |why: String| SealError::Damaged(segment - 1, why);
+        if self.tail.last().await.map_err(StageError::from)? < after {
+            return Err(damaged("the log ends before what was sealed of it".to_owned()));
+        }
         let made = self.entries(segment, after).await?;
         let name = File::Entries.name(segment);
         let entries = match self.store.put(&name, made.clone()).await.map_err(StageError::from)? {

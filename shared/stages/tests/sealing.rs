@@ -112,3 +112,15 @@ fn a_gap_and_a_changed_log_are_seen() {
         assert!(verify(&store, &other).is_err());
     }
 }
+
+/// A log that came from an old backup, or was cut: nothing is sealed over it.
+#[test]
+fn a_log_that_ends_before_its_seal_is_not_sealed() {
+    let (world, log, store) = (World::of(&ALFA), Log::default(), Store::default());
+    log.grow("a", 5);
+    seal(&world, &log, &store, &Stamps(true), 0).unwrap();
+    log.0.lock().unwrap().pop();
+    let refused = seal(&world, &log, &store, &Stamps(true), EVERY_S).unwrap_err();
+    assert!(refused.contains("ends before what was sealed"), "{refused}");
+    assert_eq!(store.names().len(), 3, "no new segment");
+}

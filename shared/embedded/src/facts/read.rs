@@ -119,6 +119,12 @@ pub(super) fn log_after(
     Ok(entries)
 }
 
+/// The place of the last entry.
+pub(super) fn log_end(db: &Connection) -> Result<u64, FactsError> {
+    let end = db.query_row("SELECT coalesce(max(seq), 0) FROM log", [], |r| r.get::<_, i64>(0));
+    Ok(end.map_err(unavailable)?.cast_unsigned())
+}
+
 /// Events of the service levels. The log has no index by time: all of it is passed, and parsed where it counts.
 pub(super) fn log_between(
     db: &Connection,
