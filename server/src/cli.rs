@@ -695,6 +695,9 @@ pub struct AuditProve {
     /// Where to write it
     #[arg(long, value_name = "FILE.json")]
     pub out: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `sigillo audit letter`

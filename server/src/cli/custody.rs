@@ -44,7 +44,7 @@ the stages first (docs/operations.md).
 
 Exit codes: 0 restored; 1 not, or not all is as the legal log says.
 
-Examples:
+Example:
   sigillo restore --from /backups/alfa-2026-03-02 --data ./alfa-restored
   sigillo restore --aws aws.json --tables=-restored")]
 pub struct Restore {

@@ -200,7 +200,11 @@ pub fn prove(args: &AuditProve) -> Result<u8, CommandError> {
     }
     let text = serde_json::to_vec_pretty(&proofs).map_err(failed)?;
     Folder::write(&args.out, &text, Access::Public)?;
-    print(&format!("written   {} ({entries} entries, {} segments)", args.out.display(), proofs.len()))?;
+    if args.json {
+        print_json(&serde_json::json!({ "file": args.out, "entries": entries, "segments": proofs.len() }))?;
+    } else {
+        print(&format!("written   {} ({entries} entries, {} segments)", args.out.display(), proofs.len()))?;
+    }
     Ok(0)
 }
 
