@@ -27,6 +27,7 @@ use std::{
 };
 
 use pec::Instant;
+pub(crate) use stages::error::chain;
 
 use crate::{demo::DemoError, folder::FolderError};
 
@@ -104,17 +105,6 @@ impl CommandError {
     pub const fn is_passing(&self) -> bool {
         matches!(self, Self::Client(client::ClientError::Unreachable(..)) | Self::Aws(_))
     }
-}
-
-/// An error with its sources, on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// Prints a line on stdout. Whoever stopped reading has read enough.

@@ -85,12 +85,6 @@ impl Folder {
         self.root.join(format!("index.ldif{suffix}"))
     }
 
-    /// The tables.
-    #[must_use]
-    pub fn facts(&self) -> PathBuf {
-        self.root.join("facts.sqlite")
-    }
-
     /// The sealed segments of the legal log.
     #[must_use]
     pub fn seals(&self) -> PathBuf {

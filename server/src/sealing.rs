@@ -62,7 +62,7 @@ pub async fn keep(rim: Rim, folder: Folder, environment: String, stamps: Option<
 
 async fn seal(rim: &Rim, folder: &Folder, environment: &str, stamps: Option<&Stamps>) -> Result<u64, String> {
     let store = SegmentFolder::open(&folder.seals()).map_err(|error| error.to_string())?;
-    let tail = FileTail::new(folder.facts());
+    let tail = FileTail::new(folder.root());
     let timestamps = stamps.map(|stamps| stamps as &dyn Timestamps);
     let sealer = Sealer { tail: &tail, store: &store, signer: rim.signer.as_ref(), environment, timestamps };
     sealer.seal(rim.now()).await.map_err(|error| crate::command::chain(&error))

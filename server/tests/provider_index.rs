@@ -5,12 +5,11 @@ mod common;
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
 };
 
-use common::{Provider, authority::certificate, code, run, sigillo, stderr, until};
+use common::{Helper, Provider, authority::certificate, code, run, sigillo, stderr, until};
 use serde_json::{Value, json};
 
 /// Serves a folder over HTTPS to whoever shows a certificate of the authority; prints its port.
@@ -27,37 +26,6 @@ server.socket = context.wrap_socket(server.socket, server_side=True)
 print(server.server_address[1], flush=True)
 server.serve_forever()
 "#;
-
-/// A server of ours; it is killed when it is dropped.
-struct Server {
-    child: Child,
-    port: u16,
-}
-
-impl Server {
-    fn start(dir: &Path, folder: &Path) -> Self {
-        let file = |name: &str| dir.join(name);
-        let mut child = Command::new("python3")
-            .args(["-c", SERVER])
-            .arg(folder)
-            .args([file("server.pem"), file("server.key"), file("authority.pem")])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, port: line.trim().parse().unwrap() }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Both fail once it has ended, which is what we want.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// Signs a file as RFC 6109 §4.5.6 wants it: PKCS#7 signed data with the content inside, DER.
 fn sign(dir: &Path, signer: &str, ldif: &Path, out: &Path) {
@@ -111,10 +79,12 @@ fn the_index_is_fetched_and_put_in_force_only_if_all_of_it_holds() {
     }
     let served = pki.join("served");
     fs::create_dir(&served).unwrap();
-    let server = Server::start(pki, &served);
+    let [certified, key, authority] =
+        ["server.pem", "server.key", "authority.pem"].map(|name| pki.join(name));
+    let server = Helper::python(SERVER, &[&served, &certified, &key, &authority]);
     let settings = |name: &str, client: &str| {
         let text = json!({
-            "url": format!("https://localhost:{}/index.ldif.p7m", server.port),
+            "url": format!("https://localhost:{}/index.ldif.p7m", server.port()),
             "server_ca": "authority.pem", "signer_ca": "authority.pem",
             "certificate": format!("{client}.pem"), "key": format!("{client}.key"),
         });

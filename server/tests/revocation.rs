@@ -1,16 +1,19 @@
 //! Revocation lists from a real HTTP server, kept in a provider's folder (spec 5.2 V3, 0.2 D15).
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod common;
+
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::TcpListener,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::Arc,
     thread,
 };
 
+use common::Helper;
 use directory::lists::{Fetcher, ListsError};
 use pec::{
     Address, Index, Instant,
@@ -27,30 +30,6 @@ server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler)
 print(server.server_address[1], flush=True)
 server.serve_forever()
 ";
-
-struct Server(Child, u16);
-
-impl Server {
-    fn start(folder: &Path) -> Self {
-        let mut child = Command::new("python3")
-            .args(["-c", SERVER])
-            .arg(folder)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self(child, line.trim().parse().unwrap())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn openssl(dir: &Path, arguments: &str) {
     let output = Command::new("openssl").current_dir(dir).args(arguments.split(' ')).output().unwrap();
@@ -130,8 +109,8 @@ fn lists_are_fetched_kept_and_believed_only_if_they_hold() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path();
     fs::create_dir(path.join("served")).unwrap();
-    let server = Server::start(&path.join("served"));
-    authority(path, &format!("crlDistributionPoints=URI:http://127.0.0.1:{}/ca.crl", server.1));
+    let server = Helper::python(SERVER, &[&path.join("served")]);
+    authority(path, &format!("crlDistributionPoints=URI:http://127.0.0.1:{}/ca.crl", server.port()));
     publish(path);
     let read = |name: &str| Certificate::from_pem(&fs::read(path.join(name)).unwrap()).unwrap().remove(0);
     let (ca, beta) = (read("ca.pem"), read("beta.pem"));
@@ -180,33 +159,25 @@ fn lists_are_fetched_kept_and_believed_only_if_they_hold() {
     assert_eq!(third.standing(&beta, begin + 9000), Standing::Stale(None));
 }
 
-/// openssl's responder on an authority's records, signing with this certificate; it is killed when it is dropped.
-struct Responder(Child);
-
-impl Responder {
-    fn start(dir: &Path, port: u16, signer: &str) -> Self {
-        let (certificate, key) = (format!("{signer}.pem"), format!("{signer}.key"));
-        let mut child = Command::new("openssl")
-            .current_dir(dir)
-            .args(["ocsp", "-index", "records", "-CA", "ca.pem", "-nmin", "60", "-ignore_err"])
-            .args(["-port", &port.to_string(), "-rsigner", &certificate, "-rkey", &key])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        // It says so when it listens; who connects and asks nothing keeps it from everybody else.
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("ACCEPT "), "{line}");
-        Self(child)
-    }
-}
-
-impl Drop for Responder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// openssl's responder on an authority's records, signing with this certificate. It says so when it listens; who connects
+/// and asks nothing keeps it from everybody else.
+fn responder(dir: &Path, port: u16, signer: &str) -> Helper {
+    let (certificate, key) = (format!("{signer}.pem"), format!("{signer}.key"));
+    let mut command = Command::new("openssl");
+    command.current_dir(dir).args([
+        "ocsp",
+        "-index",
+        "records",
+        "-CA",
+        "ca.pem",
+        "-nmin",
+        "60",
+        "-ignore_err",
+    ]);
+    command.args(["-port", &port.to_string(), "-rsigner", &certificate, "-rkey", &key]);
+    let responder = Helper::start(&mut command);
+    assert!(responder.line.starts_with("ACCEPT "), "{}", responder.line);
+    responder
 }
 
 /// RFC 6960: a certificate whose authority publishes no list, but answers about each.
@@ -236,7 +207,7 @@ fn responders_are_asked_and_believed_only_if_they_may_answer() {
 
     // 1. The authority itself, and somebody whom it has certified to answer; nobody else, though certified by it.
     for (signer, failed) in [("ca", 0), ("responder", 0), ("impostor", 1)] {
-        let _responder = Responder::start(path, port, signer);
+        let _serving = responder(path, port, signer);
         let verifier = verifier();
         let folder = Folder::new(&path.join(format!("data-{signer}")));
         let mut lists = Lists::open(Arc::clone(&verifier), folder, &index, now(0));
@@ -249,15 +220,15 @@ fn responders_are_asked_and_believed_only_if_they_may_answer() {
     // 2. Revoked: known with the next question, and after a restart without the responder.
     let first = verifier();
     let mut lists = Lists::open(Arc::clone(&first), folder.clone(), &index, now(0));
-    let responder = Responder::start(path, port, "responder");
+    let serving = responder(path, port, "responder");
     assert_eq!(lists.refresh(&index, now(60)), 0);
     openssl(path, "ca -config ca.cnf -revoke beta.pem");
-    drop(responder);
-    let responder = Responder::start(path, port, "responder");
+    drop(serving);
+    let serving = responder(path, port, "responder");
     assert_eq!(lists.refresh(&index, now(3700)), 0);
     let revoked = first.standing(&beta, begin + 3000);
     assert!(matches!(revoked, Standing::Revoked { .. }), "{revoked:?}");
-    drop(responder);
+    drop(serving);
     assert_eq!(lists.refresh(&index, now(8000)), 1);
     let second = verifier();
     let _lists = Lists::open(Arc::clone(&second), folder.clone(), &index, now(3000));

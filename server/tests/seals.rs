@@ -4,14 +4,9 @@
 
 mod common;
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::{fs, path::Path, process::Command};
 
-use common::{Provider, authority::certificate, code, sigillo, stderr, stdout, until};
+use common::{Helper, Provider, authority::certificate, code, sigillo, stderr, stdout, until};
 use serde_json::Value;
 
 /// Answers timestamp queries by openssl, in a folder with the authority's certificate; prints its port.
@@ -37,9 +32,9 @@ print(server.server_address[1], flush=True)
 server.serve_forever()
 "#;
 
-/// An authority of timestamps; it is killed when it is dropped.
+/// An authority of timestamps.
 struct Authority {
-    child: Child,
+    _server: Helper,
     url: String,
 }
 
@@ -52,24 +47,9 @@ impl Authority {
             digests=sha256\naccuracy=secs:1\ness_cert_id_chain=no\ness_cert_id_alg=sha256\n";
         fs::write(folder.join("tsa.cnf"), config).unwrap();
         fs::write(folder.join("serial"), "01\n").unwrap();
-        let mut child = Command::new("python3")
-            .args(["-c", SERVER])
-            .arg(folder)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, url: format!("http://127.0.0.1:{}/", line.trim()) }
-    }
-}
-
-impl Drop for Authority {
-    fn drop(&mut self) {
-        // Both fail once it has ended, which is what we want.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let server = Helper::python(SERVER, &[folder]);
+        let url = format!("http://127.0.0.1:{}/", server.port());
+        Self { _server: server, url }
     }
 }
 

@@ -1,13 +1,16 @@
 //! `sigillo audit`: the legal log, read where it is stored, and what its seals prove.
 
-use std::{fmt::Write as _, path::Path};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use embedded::{
     OpenError, Provider,
     segments::{FileTail, SegmentFolder},
 };
-use smime::{Anchors, Verifier};
+use smime::Verifier;
 use stages::{
     log::LogEntry,
     sealing::{
@@ -16,7 +19,7 @@ use stages::{
     },
 };
 
-use super::{CommandError, deployment::Operator, failed, print, print_json};
+use super::{CommandError, deployment::Operator, failed, print, print_json, verify::anchors};
 use crate::{
     cli::{AuditLetter, AuditProve, AuditVerify},
     folder::{Access, Folder},
@@ -77,8 +80,9 @@ const FILE_BYTES_MAX: u64 = 256 << 20;
 /// # Errors
 /// [`CommandError`] for files that cannot be read.
 pub fn verify(args: &AuditVerify) -> Result<u8, CommandError> {
-    let provider = anchors(&args.ca)?;
-    let timestamps = args.timestamps_ca.as_deref().map(anchors).transpose()?;
+    let verifier = |ca: &PathBuf| anchors(ca).map(Verifier::new);
+    let provider = verifier(&args.ca)?;
+    let timestamps = args.timestamps_ca.as_ref().map(verifier).transpose()?;
     let trust = Trust { provider: &provider, timestamps: timestamps.as_ref() };
     let (found, fault) = match args.seals.is_dir() {
         true => segments(&args.seals, trust, args.data.as_deref())?,
@@ -122,7 +126,7 @@ fn segments(
     let unreadable =
         |error: std::io::Error| CommandError::File { path: folder.to_owned(), why: error.to_string() };
     let (mut chain, mut found) = (Chain::default(), Vec::new());
-    let log = data.map(|data| FileTail::new(Folder::new(data).facts()));
+    let log = data.map(FileTail::new);
     let compared = |entries: &[u8], held: &Held| match &log {
         Some(log) => compare(entries, &held.statement, |place, limit| {
             log.read(place, limit).map_err(|error| format!("cannot be compared: {error}"))
@@ -206,12 +210,4 @@ pub fn prove(args: &AuditProve) -> Result<u8, CommandError> {
         print(&format!("written   {} ({entries} entries, {} segments)", args.out.display(), proofs.len()))?;
     }
     Ok(0)
-}
-
-fn anchors(file: &Path) -> Result<Verifier, CommandError> {
-    let pem = Folder::read(file, FILE_BYTES_MAX).map_err(failed)?;
-    let anchors = Anchors::from_files([pem.as_slice()]);
-    let why = |error: smime::CertificateError| error.to_string();
-    let anchors = anchors.map_err(why).map_err(|why| CommandError::File { path: file.to_owned(), why })?;
-    Ok(Verifier::new(anchors))
 }

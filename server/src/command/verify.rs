@@ -93,7 +93,7 @@ fn index(path: &Path) -> Result<Index, CommandError> {
 }
 
 /// Every certificate of a file, or of the files in a folder; those there that hold none are passed over.
-fn anchors(path: &Path) -> Result<Anchors, CommandError> {
+pub(super) fn anchors(path: &Path) -> Result<Anchors, CommandError> {
     let mut anchors = Anchors::new();
     if path.is_dir() {
         for file in files(path)? {

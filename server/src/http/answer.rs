@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
-use stages::{StageError, accounts::ManageError, domains::DomainError, rates::RateError};
+use stages::{StageError, accounts::ManageError, domains::DomainError, error::chain, rates::RateError};
 
 /// Why a request is not done.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +85,7 @@ impl Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         if let Self::Failed(error) = &self {
-            tracing::error!(error = %Chain(error), "request was not done");
+            tracing::error!(error = format!("failed to {}", chain(error)), "request was not done");
         }
         let (status, code) = self.status();
         let body = Json(json!({ "error": { "code": code, "message": self.to_string() } }));
@@ -114,18 +114,4 @@ pub(super) async fn not_found() -> Refused {
 
 pub(super) async fn method_not_allowed() -> Refused {
     Refused::Method
-}
-
-/// An error with its sources, on one line.
-struct Chain<'e>(&'e dyn std::error::Error);
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "failed to {}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
-    }
 }

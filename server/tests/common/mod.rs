@@ -202,3 +202,35 @@ impl Drop for Provider {
 pub fn count(list: &[Value], kind: &str) -> usize {
     list.iter().filter(|entry| entry["kind"] == kind).count()
 }
+
+/// A server that tests run against: it says a line when it listens, and is killed when it is dropped.
+pub struct Helper {
+    child: Child,
+    pub line: String,
+}
+
+impl Helper {
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { child, line }
+    }
+
+    /// A script for Python that serves this folder, and prints its port.
+    pub fn python(script: &str, arguments: &[&Path]) -> Self {
+        Self::start(Command::new("python3").args(["-c", script]).args(arguments))
+    }
+
+    pub fn port(&self) -> u16 {
+        self.line.trim().parse().unwrap()
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        // Both fail once it has ended, which is what we want.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

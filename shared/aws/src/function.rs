@@ -13,6 +13,7 @@ use serde_json::Value;
 use smime::{Anchors, CertificateError, Verifier};
 use stages::{
     BlobKey, Rim, StageError,
+    error::chain,
     ports::{BlobError, Blobs, Carrier, Clock, Directory, Scan, Scanner, ScannerError},
 };
 
@@ -372,18 +373,6 @@ async fn notarize_log(parts: Parts) -> Result<(), Error> {
         Ok(serde_json::json!({ "batchItemFailures": items }))
     };
     lambda_runtime::run(service_fn(serve)).await
-}
-
-/// An error with what is behind it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(next) = source {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        source = next.source();
-    }
-    text
 }
 
 async fn open(name: Name, parts: Parts) -> Result<Function, StartError> {

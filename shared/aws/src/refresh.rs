@@ -118,15 +118,15 @@ impl Refresher {
 
     async fn fetch_index(&self, now: Instant) -> Result<bool, RefreshError> {
         // 1. Only then: certificates and keys may have been replaced meanwhile, so they are read each time.
-        let form = Form::of(&self.source.url);
-        let copy = format!("{}{}", self.index_key, form.map_or("", Form::suffix));
+        let form = Form::of(&self.source.url)?;
+        let copy = format!("{}{}", self.index_key, form.suffix());
         if self.written_at(&copy).await?.is_some_and(|at| now < at.plus_s(seconds(REFRESH - EARLY))) {
             return Ok(false);
         }
         let pair = secrets::pair(&self.secrets, &self.source.secret).await?;
         let signer_ca = match form {
-            Some(Form::Directory) => None,
-            _ => Some(self.read(&format!("{SETTINGS_PREFIX}{SIGNER_CA}")).await?),
+            Form::Directory => None,
+            Form::Signed => Some(self.read(&format!("{SETTINGS_PREFIX}{SIGNER_CA}")).await?),
         };
         let source = Source::new(&Settings {
             url: self.source.url.clone(),

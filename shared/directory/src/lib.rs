@@ -107,13 +107,15 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form of what is at this URL; `None` for what is neither.
-    #[must_use]
-    pub fn of(url: &str) -> Option<Self> {
+    /// The form of what is at this URL.
+    ///
+    /// # Errors
+    /// [`FetchError::Settings`] for what is neither.
+    pub fn of(url: &str) -> Result<Self, FetchError> {
         match url.split_once("://") {
-            Some(("https", _)) => Some(Self::Signed),
-            Some(("ldaps", _)) => Some(Self::Directory),
-            _ => None,
+            Some(("https", _)) => Ok(Self::Signed),
+            Some(("ldaps", _)) => Ok(Self::Directory),
+            _ => Err(FetchError::Settings(Part::Url, "expected https, or ldaps".to_owned())),
         }
     }
 
@@ -145,7 +147,7 @@ impl Source {
     /// [`FetchError::Settings`]
     pub fn new(settings: &Settings) -> Result<Self, FetchError> {
         let unfit = |part, why: &str| FetchError::Settings(part, why.to_owned());
-        let form = Form::of(&settings.url).ok_or_else(|| unfit(Part::Url, "expected https, or ldaps"))?;
+        let form = Form::of(&settings.url)?;
         let way = match (form, &settings.signer_ca) {
             (Form::Signed, Some(signer_ca)) => signed(settings, signer_ca)?,
             (Form::Directory, None) => Way::Ldap(ldap::Directory::new(settings)?),

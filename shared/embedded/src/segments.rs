@@ -15,16 +15,19 @@ use stages::{
 };
 use tokio::task::spawn_blocking;
 
-use crate::facts::{read_log_after, read_log_end};
+use crate::{
+    facts::{read_log_after, read_log_end},
+    provider::FACTS,
+};
 
 /// The log of the tables in a file, read beside their use.
 pub struct FileTail(PathBuf);
 
 impl FileTail {
-    /// Of these tables.
+    /// Of the provider in this folder.
     #[must_use]
-    pub fn new(facts: PathBuf) -> Self {
-        Self(facts)
+    pub fn new(dir: &Path) -> Self {
+        Self(dir.join(FACTS))
     }
 
     /// As [`LogTail::after`], at once.

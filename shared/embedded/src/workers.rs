@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use stages::{Job, Rim, StageError, jobs::QueueName, ports::Debt};
+use stages::{Job, Rim, StageError, error::chain, jobs::QueueName, ports::Debt};
 use tokio::{
     sync::{Semaphore, watch},
     task::{JoinHandle, JoinSet},
@@ -167,7 +167,7 @@ async fn work(rim: &Rim, queue: &Arc<MemoryQueue>, batch: Vec<Tried>) {
     for (tried, result) in batch.into_iter().zip(results) {
         match result {
             Ok(()) => queue.done(),
-            Err(error) => queue.failed(tried, in_full(&error)),
+            Err(error) => queue.failed(tried, chain(&error)),
         }
     }
     if let Some(group) = group {
@@ -180,17 +180,6 @@ async fn contained<T>(job: impl Future<Output = T>) -> Result<T, String> {
     std::panic::AssertUnwindSafe(job).catch_unwind().await.map_err(|_| "a job that panicked".to_owned())
 }
 
-fn in_full(error: &StageError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(next) = source {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        source = next.source();
-    }
-    text
-}
-
 /// `watch`, for as long as the provider runs.
 async fn look_after(rim: Rim, index: Arc<IndexFile>, mut stopped: watch::Receiver<bool>) {
     let mut hints = tokio::time::interval(HINTS_EVERY);
@@ -201,12 +190,12 @@ async fn look_after(rim: Rim, index: Arc<IndexFile>, mut stopped: watch::Receive
             () = told(&mut stopped) => return,
             _ = hints.tick() => {
                 if let Err(error) = stages::watch::hints(&rim, rim.now(), HINTS_MAX).await {
-                    tracing::error!(error = %in_full(&error), "overdue debts could not be hinted");
+                    tracing::error!(error = %chain(&error), "overdue debts could not be hinted");
                 }
             }
             _ = sweep.tick() => {
                 if let Err(error) = stages::watch::sweep(&rim, rim.now()).await {
-                    tracing::error!(error = %in_full(&error), "the spool could not be swept");
+                    tracing::error!(error = %chain(&error), "the spool could not be swept");
                 }
                 if let Err(error) = index.reload() {
                     tracing::error!(error = %error, "the provider index stays as it was");

@@ -36,3 +36,16 @@ pub enum StageError {
     #[error("assemble the signature")]
     Cms(#[from] smime::SignError),
 }
+
+/// An error with its sources, on one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -12,6 +12,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use lambda_runtime::Context;
 use stages::{
     Job, Rim, StageError,
+    error::chain,
     jobs::Hint,
     ports::{FactsError, RowKey},
 };
@@ -100,16 +101,7 @@ impl Told {
         Self(match error {
             StageError::Damaged(_) => "make sense of a stored thing".to_owned(),
             StageError::Facts(FactsError::Damaged(_)) => "read a stored row".to_owned(),
-            error => {
-                let mut text = error.to_string();
-                let mut source = std::error::Error::source(error);
-                while let Some(next) = source {
-                    text.push_str(": ");
-                    text.push_str(&next.to_string());
-                    source = next.source();
-                }
-                text
-            }
+            error => chain(error),
         })
     }
 }
