@@ -39,8 +39,11 @@ pub async fn progress(rim: &Rim, mailbox: &Mailbox, id: &str) -> Result<Option<P
     let found = mailbox::progress(rim, &pec_id).await?;
     let Some(own) = found.filter(|progress| progress.head.sender == mailbox.id) else { return Ok(None) };
     let mut shown = letter(own);
-    // A row takes no note of a take-charge that comes after its outcome; the log has it whenever it came.
-    let silent = |r: &Recipient| r.outcome == Some(Outcome::Delivered) && r.taken_in_charge_at.is_none();
+    // A row takes no note of a take-charge that comes after its outcome, nor of our own before it; the log has it
+    // whenever it came.
+    let silent = |r: &Recipient| {
+        r.certified && matches!(r.outcome, None | Some(Outcome::Delivered)) && r.taken_in_charge_at.is_none()
+    };
     if shown.recipients.iter().any(silent) {
         let log = rim.facts.log(&shown.pec_id).await?;
         for recipient in shown.recipients.iter_mut().filter(|r| silent(r)) {

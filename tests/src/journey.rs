@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use stages::Job;
+
 use crate::world::{Evidence, SWEEP_AFTER_S, Tap, Work, World, exec, perform};
 
 /// One piece of work, and the world before it. The hint that brought it is gone already.
@@ -67,6 +69,18 @@ impl Step {
             Work::Submit(_) => "a submission".to_owned(),
             Work::Arrive(_) => "an arrival".to_owned(),
             work => format!("{work:?}"),
+        }
+    }
+
+    /// Whether it files a message or issues an act: whether one follows from the other, or both are one commit, depends on
+    /// how far the tables are.
+    #[must_use]
+    pub fn files_or_certifies(&self) -> bool {
+        let files = |job: &Job| matches!(job, Job::Deliver { .. } | Job::Certify { .. });
+        match &self.work {
+            Work::One(job) => files(job),
+            Work::Batch(..) => true,
+            _ => false,
         }
     }
 

@@ -132,7 +132,7 @@ fn a_failing_dispatch_and_the_last_notice() {
 /// Two filings into one mailbox at once (a queue that breaks its promise of one at a time): two UIDs, both kept.
 #[test]
 fn two_filings_into_one_mailbox() {
-    let world = scenarios::two_own_recipients();
+    let world = scenarios::two_own_recipients().near();
     let is_receipt = |job: &Job| matches!(job, Job::Deliver { mailbox, .. } if mailbox.0 == "m-mittente");
     let first = until(&world, is_receipt);
     let second = until(&world, is_receipt);
@@ -140,6 +140,21 @@ fn two_filings_into_one_mailbox() {
         let filed: usize =
             evidence.mailboxes.iter().filter(|((m, _), _)| m == "m-mittente").map(|(_, f)| f.len()).sum();
         assert_eq!(filed, 3);
+    }
+}
+
+/// Two receipts that are filed where they are issued, into one mailbox: whichever is later waits in line, both are kept.
+#[test]
+fn two_receipts_filed_at_once() {
+    let world = scenarios::two_own_recipients();
+    let is_delivery = |job: &Job| matches!(job, Job::Certify { act } if act.sk.contains("#delivery#"));
+    let first = until(&world, is_delivery);
+    let second = until(&world, is_delivery);
+    for evidence in ends(&world, &first, &second) {
+        let filed: usize =
+            evidence.mailboxes.iter().filter(|((m, _), _)| m == "m-mittente").map(|(_, f)| f.len()).sum();
+        assert_eq!(filed, 3);
+        assert_eq!(evidence.acts_of(Kind::Delivery).len(), 2);
     }
 }
 
@@ -171,7 +186,47 @@ fn the_same_envelope_twice_at_once() {
     }
 }
 
-/// The take-charge receipt to ourselves is recorded while the letter is delivered: both write the recipient's row.
+/// RFC 6109 §3.1.6: a letter of ours that we took in charge and cannot deliver for hours. The take-charge stops the first
+/// notice, though nothing wrote it into the recipient's row; the last one comes in time, and the delivery is late.
+#[test]
+fn our_own_take_charge_stops_the_first_notice() {
+    let world = scenarios::one_own_recipient();
+    let deliver =
+        until(&world, |job| matches!(job, Job::Deliver { mailbox, .. } if mailbox.0 == "m-destinatario"));
+    let accepted_at = world.now();
+    let recipient = row(&world, "rcpt#");
+    let look = |after_s: i64| {
+        world.clock.advance_to(accepted_at.plus_s(after_s));
+        exec::run(stages::run(&world.rim(), &Job::Deadline { recipient: recipient.clone() }))
+            .expect("no waiting")
+            .expect("done");
+        let evidence = world.evidence();
+        let taken = evidence.recipients[0].clocks.taken_in_charge_at;
+        (evidence.acts_of(Kind::TimeoutFirst).len(), evidence.acts_of(Kind::TimeoutLast).len(), taken)
+    };
+    assert_eq!(look(HOUR_S), (0, 0, None), "nothing has to be known yet");
+    assert_eq!(look(13 * HOUR_S), (0, 0, Some(accepted_at)));
+    assert_eq!(look(23 * HOUR_S), (0, 1, Some(accepted_at)));
+    world.perform(&Work::One(deliver));
+    world.heal();
+    let evidence = world.evidence();
+    evidence.assert_lawful();
+    assert_one_outcome(&evidence, &Outcome::Delivered, Kind::Delivery);
+    assert_eq!(outcome(&evidence), Outcome::Expired);
+}
+
+/// Before we took it in charge the clock knows nothing of it: both notices come.
+#[test]
+fn without_our_take_charge_the_first_notice_comes() {
+    let world = scenarios::one_own_recipient();
+    until(&world, |job| matches!(job, Job::ReceiveOwn { .. }));
+    world.clock.advance_to(world.now().plus_s(12 * HOUR_S));
+    let recipient = row(&world, "rcpt#");
+    exec::run(stages::run(&world.rim(), &Job::Deadline { recipient })).expect("no waiting").expect("done");
+    assert_eq!(world.evidence().acts_of(Kind::TimeoutFirst).len(), 1);
+}
+
+/// The take-charge receipt to ourselves is issued while the letter is delivered: neither waits for the other.
 #[test]
 fn take_charge_and_delivery() {
     let world = scenarios::one_own_recipient();

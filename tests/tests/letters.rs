@@ -665,3 +665,27 @@ fn a_mailbox_that_was_emptied_tells_its_holder_again() {
     world.run_until_idle();
     assert_eq!(fills(), [4]);
 }
+
+/// An envelope is stored once, with its letter, and mailboxes show it from there: whoever removes it from a mailbox
+/// removes it from that mailbox. A copy that a holder makes is a message of its own.
+#[test]
+fn a_recipient_removes_a_letter_and_the_others_have_it() {
+    let (world, before) = finished(scenarios::two_own_recipients());
+    let [envelope] = before.acts_of(Kind::TransportEnvelope)[..] else { panic!("one envelope") };
+    let rim = world.rim();
+    exec::run(async {
+        let mailbox = MailboxId("m-destinatario".to_owned());
+        let mut view = View::open(&rim, &mailbox, INBOX).await.unwrap();
+        let trash = boxes::tree(&rim, &mailbox).await.unwrap();
+        let trash = trash.folders.iter().find(|f| f.name == "Trash").unwrap().id.clone();
+        boxes::copy(&rim, &mut view, &UidSet::range(1, 1), &trash, u64::MAX).await.unwrap();
+        boxes::remove(&rim, &mut view, &UidSet::range(1, 1)).await.unwrap();
+    })
+    .unwrap();
+    world.run_until_idle();
+    let after = world.evidence();
+    after.assert_lawful();
+    assert_eq!(mailbox(&after, "m-destinatario"), folder("Trash", &["transport-envelope"]));
+    assert_eq!(mailbox(&after, "m-copia"), folder("INBOX", &["transport-envelope"]));
+    assert_eq!(after.bytes(envelope), before.bytes(envelope));
+}

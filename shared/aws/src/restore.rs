@@ -17,6 +17,7 @@ use stages::{
     Rim, StageError,
     custody::{Audited, Copied, Verdict, is_logged, judge},
     ports::{FactsError, StoredRow, Table},
+    rim,
     rows::ActRow,
 };
 
@@ -230,8 +231,7 @@ pub async fn audit(client: &Client, tables: &Tables, rim: &Rim) -> Result<Audite
 /// An act's name and what it is found to be.
 async fn look(rim: &Rim, item: &Item) -> Result<(String, Verdict), RestoreError> {
     let StoredRow { row, .. } = stored(Table::Letters, item)?;
-    let act: ActRow = serde_json::from_str(&row.body)
-        .map_err(|error| FactsError::Damaged(format!("{}: {error}", row.key.sk)))?;
+    let act: ActRow = rim::body(&row.key, &row.body)?;
     if act.issued.is_none() {
         return Ok((act.target.to_string(), Verdict::Owed));
     }

@@ -7,7 +7,6 @@
 
 mod cache;
 mod checkpoint;
-mod job;
 mod partitions;
 mod places;
 mod read;

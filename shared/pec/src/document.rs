@@ -77,6 +77,12 @@ impl Kind {
         }
     }
 
+    /// The kind of this [name](Kind::name).
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().chain([Self::DeliveryStatus]).find(|kind| kind.name() == name)
+    }
+
     /// Whether it says that a letter did not go its way: a notice ("avviso"), not a receipt or an envelope.
     #[must_use]
     pub const fn is_notice(self) -> bool {

@@ -159,6 +159,7 @@ impl Submitted {
             partition: self.partition(),
             discriminator: String::new(),
             letter: letter.clone(),
+            letter_in_head: true,
             to: letter.sender.clone(),
             matter,
             source: None,

@@ -3,12 +3,15 @@
 
 use pec::{Address, Document, Instant, Issuer, Kind, Letter, document::Matter};
 
+use serde::Deserialize;
+
 use crate::{
     BlobKey, Job, Rim, StageError,
     ids::{CertificateId, MailboxId, Partition, Side},
     log::About,
-    ports::{Debt, Destination},
+    ports::{Debt, Destination, FactsError, RowKey},
     registry::Environment,
+    rim::Found,
     rows::{ActKey, ActRow, Next, Parcel},
 };
 
@@ -55,6 +58,8 @@ pub(crate) struct Order {
     /// Recipient or transaction; empty where the kind occurs once.
     pub(crate) discriminator: String,
     pub(crate) letter: Letter,
+    /// Whether the head of the partition has the same.
+    pub(crate) letter_in_head: bool,
     /// `To:`
     pub(crate) to: String,
     pub(crate) matter: Matter,
@@ -105,12 +110,14 @@ impl Desk {
         ActRow {
             key,
             document,
+            letter_in_head: order.letter_in_head,
             certificate: self.certificate.clone(),
             source: order.source,
             target,
             next,
             sending_provider: order.sending_provider,
             issued: None,
+            filed: None,
         }
     }
 
@@ -142,6 +149,30 @@ impl Desk {
             Addressee::Nobody => (BlobKey::outbound(name), Next::Nothing),
         }
     }
+}
+
+/// An act with its letter, wherever that is kept.
+///
+/// # Errors
+/// [`StageError::Damaged`] where the head is not there.
+pub(crate) async fn read(rim: &Rim, key: &RowKey) -> Result<Option<Found<ActRow>>, StageError> {
+    let Some(mut act) = rim.read::<ActRow>(key).await? else { return Ok(None) };
+    if act.value.letter_in_head {
+        let head = act.value.key.head();
+        let stored = rim.facts.get(&head).await?;
+        let stored =
+            stored.ok_or_else(|| StageError::Damaged(format!("{}: an act without a head", head.pk)))?;
+        let Head { letter } = serde_json::from_str(&stored.row.body)
+            .map_err(|e| FactsError::Damaged(format!("{}: {e}", head.pk)))?;
+        act.value.document.letter = letter;
+    }
+    Ok(Some(act))
+}
+
+/// What the heads of both sides have.
+#[derive(Deserialize)]
+struct Head {
+    letter: Letter,
 }
 
 /// The debt of an act that was just made.

@@ -22,7 +22,7 @@ impl Rim {
     /// # Errors
     /// [`StageError::Facts`]
     pub async fn ahead(&self, keys: impl FnOnce() -> Vec<RowKey> + Send) -> Result<Self, StageError> {
-        if !self.facts.reads_far() {
+        if !self.facts.is_far() {
             return Ok(self.clone());
         }
         let keys = keys();
@@ -70,8 +70,8 @@ impl Facts for Ahead {
         Ok(known.into_iter().map(Option::flatten).collect())
     }
 
-    fn reads_far(&self) -> bool {
-        self.facts.reads_far()
+    fn is_far(&self) -> bool {
+        self.facts.is_far()
     }
 
     async fn query(

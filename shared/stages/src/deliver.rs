@@ -6,15 +6,16 @@ use std::collections::{HashMap, HashSet};
 use pec::Instant;
 
 use crate::{
-    BlobKey, Rim, StageError,
+    BlobKey, Rim, StageError, acts,
     ids::{MailboxId, Side},
+    issue,
     lay::ROOM_BYTES,
     log::{Event, LogEntry},
     mailbox::{self, FiledBlob, Flags, MailboxHead, Message},
     ports::{Commit, RowKey},
     registry::Mailbox,
     rim::{Body, Draft, Found},
-    rows::{DestinationHead, Filed, FilingRow, OriginRecipient, Summary},
+    rows::{ActRow, DestinationHead, Filed, FilingRow, IssuedBytes, OriginRecipient, Summary},
 };
 
 mod letter;
@@ -69,44 +70,96 @@ async fn attempt_chunk(
     // 1. What is still owed.
     let rows = || filings.iter().cloned().chain([MailboxHead::key_of(mailbox)]).collect();
     let rim = &rim.ahead(rows).await?;
-    let mut open: Vec<Found<FilingRow>> = Vec::with_capacity(filings.len());
+    let mut open: Vec<Owed> = Vec::with_capacity(filings.len());
     let mut seen = HashSet::new();
     for key in filings.iter().filter(|k| seen.insert((*k).clone())) {
-        let found = rim.read::<FilingRow>(key).await?;
-        let found = found.ok_or_else(|| StageError::Damaged(format!("{}: no such row", key.sk)))?;
-        if found.value.filed.is_none() && found.debt.is_some() {
-            open.push(found);
-        }
+        open.extend(Owed::read(rim, key).await?);
     }
     if open.is_empty() {
         return Ok(());
     }
 
     // 2. The mailbox as it is, and what each filing looks at.
-    let rim = &rim.ahead(|| open.iter().flat_map(|found| looked_at(&found.value)).collect()).await?;
+    let rim = &rim.ahead(|| open.iter().flat_map(|owed| looked_at(&owed.filing)).collect()).await?;
     let mut desk = Desk::read(rim, mailbox, look).await?;
 
     // 3. Each filing into the draft. Its blob is in place before the commit: power fails in between, and there is a
     //    blob that no row names, which the next run finds.
-    for found in open {
+    for owed in open {
         let is_full = desk.draft().items() + FILING_ITEMS_MAX >= Commit::ITEMS_MAX;
         if is_full || desk.draft().bytes() > ROOM_BYTES {
             desk.commit(rim).await?;
             desk = Desk::read(rim, mailbox, look).await?;
         }
-        desk.file(rim, found).await?;
+        desk.file(rim, owed).await?;
     }
     desk.commit(rim).await
+}
+
+/// Files an act in the commit that says that it is issued, with this entry: a try, which is lost when another commit of
+/// the mailbox was faster.
+pub(crate) async fn at_once(
+    rim: &Rim,
+    found: Found<ActRow>,
+    issued: &IssuedBytes,
+    entry: LogEntry,
+) -> Result<(), StageError> {
+    let Some(mailbox) = found.value.home().cloned() else {
+        return Err(StageError::Damaged(format!("{}: no home", found.value.key.row().sk)));
+    };
+    let mut desk = Desk::read(rim, &mailbox, false).await?;
+    desk.draft().append(entry);
+    let filing = issue::filing(&found.value, issued, &mailbox);
+    let mut act = found;
+    act.value.issued = Some(issued.clone());
+    desk.file(rim, Owed { filing, by: By::Act(Box::new(act)) }).await?;
+    desk.commit(rim).await
+}
+
+/// A filing that is owed, and the row that owes it.
+struct Owed {
+    filing: FilingRow,
+    by: By,
+}
+
+enum By {
+    /// A row of its own, in this version.
+    Filing(u64),
+    /// The act that is filed.
+    Act(Box<Found<ActRow>>),
+}
+
+impl Owed {
+    /// What a row owes; `None` where it is paid.
+    async fn read(rim: &Rim, key: &RowKey) -> Result<Option<Self>, StageError> {
+        let missing = || StageError::Damaged(format!("{}: no such row", key.sk));
+        if key.sk.starts_with("act#") {
+            let act = acts::read(rim, key).await?.ok_or_else(missing)?;
+            let (Some(issued), Some(mailbox)) = (&act.value.issued, act.value.home()) else {
+                return Ok(None);
+            };
+            let filing = issue::filing(&act.value, issued, mailbox);
+            let is_owed = act.value.filed.is_none() && act.debt.is_some();
+            return Ok(is_owed.then_some(Self { filing, by: By::Act(Box::new(act)) }));
+        }
+        let found = rim.read::<FilingRow>(key).await?.ok_or_else(missing)?;
+        let is_owed = found.value.filed.is_none() && found.debt.is_some();
+        Ok(is_owed.then_some(Self { filing: found.value, by: By::Filing(found.version) }))
+    }
 }
 
 /// The rows that a filing looks at.
 pub(crate) fn looked_at(row: &FilingRow) -> Vec<RowKey> {
     match (&row.certifies, &row.address) {
-        (Some(certifies), _) => vec![
-            DestinationHead::key_of(&certifies.head),
-            Mailbox::key_of(certifies.recipient.as_str()),
-            OriginRecipient::key_of(&row.about.pec_id, &certifies.recipient),
-        ],
+        (Some(certifies), _) => {
+            // Where the letter is ours.
+            let pec_id = row.summary.pec_id.as_ref();
+            let rows =
+                [DestinationHead::key_of(&row.partition), Mailbox::key_of(certifies.recipient.as_str())];
+            rows.into_iter()
+                .chain(pec_id.map(|id| OriginRecipient::key_of(id, &certifies.recipient)))
+                .collect()
+        }
         (None, Some(address)) => vec![Mailbox::key_of(address.as_str())],
         (None, None) => Vec::new(),
     }
@@ -120,6 +173,13 @@ struct Desk {
     names: HashSet<String>,
     settings: HashMap<String, Option<Mailbox>>,
     environments: HashMap<String, crate::acts::Desk>,
+}
+
+/// By how many filings the same octets can come into this mailbox. One says itself whether it is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ways {
+    One,
+    Several,
 }
 
 /// Which of the two folders that are filed into.
@@ -141,21 +201,34 @@ impl Desk {
         &mut self.mailbox.draft
     }
 
-    async fn file(&mut self, rim: &Rim, mut found: Found<FilingRow>) -> Result<(), StageError> {
-        let filed = if found.value.certifies.is_some() {
-            self.letter(rim, &found.value).await?
+    async fn file(&mut self, rim: &Rim, owed: Owed) -> Result<(), StageError> {
+        let Owed { mut filing, by } = owed;
+        let filed = if filing.certifies.is_some() {
+            self.letter(rim, &filing).await?
         } else {
-            self.other(rim, &found.value).await?
+            self.other(rim, &filing).await?
         };
-        found.value.filed = Some(filed);
-        self.draft().replace(found.version, &found.value, None).map_err(StageError::from)
+        match by {
+            By::Filing(version) => {
+                filing.filed = Some(filed);
+                self.draft().replace(version, &filing, None)?;
+            }
+            By::Act(mut act) => {
+                act.value.filed = Some(filed);
+                self.draft().replace(act.version, &act.value, None)?;
+            }
+        }
+        Ok(())
     }
 
     /// A receipt, notice or anomaly envelope: filed over quota too (design §4 "Filing").
     async fn other(&mut self, rim: &Rim, row: &FilingRow) -> Result<Filed, StageError> {
         let folder = self.folder_of(rim, row).await?;
         let (settings, before_bytes) = self.as_it_is(rim, row.address.as_ref()).await?;
-        let filed = self.put(rim, row, folder).await?;
+        // An act of ours that has its only home here has one filing.
+        let is_home = row.source == BlobKey::mailbox(self.mailbox.mailbox(), &row.name);
+        let ways = if is_home { Ways::One } else { Ways::Several };
+        let filed = self.put(rim, row, folder, ways).await?;
         if filed == Filed::Before {
             return Ok(filed);
         }
@@ -186,13 +259,17 @@ impl Desk {
     }
 
     /// The bytes and their row into a folder, under the next UID; once per mailbox and name.
-    async fn put(&mut self, rim: &Rim, row: &FilingRow, place: Place) -> Result<Filed, StageError> {
+    async fn put(
+        &mut self,
+        rim: &Rim,
+        row: &FilingRow,
+        place: Place,
+        ways: Ways,
+    ) -> Result<Filed, StageError> {
         let mailbox = self.mailbox.mailbox().clone();
-        let blob = BlobKey::mailbox(&mailbox, &row.name);
-        // An act of ours that has its only home here has one filing for this mailbox, which says itself whether it is
-        // done; other octets can come here by several.
-        let is_home = blob == row.source;
-        let filed = (!is_home).then(|| FiledBlob { mailbox: mailbox.clone(), name: row.name.clone() });
+        let own = BlobKey::mailbox(&mailbox, &row.name);
+        let several = ways == Ways::Several;
+        let filed = several.then(|| FiledBlob { mailbox: mailbox.clone(), name: row.name.clone() });
         let before = match &filed {
             Some(filed) if self.look => rim.read::<FiledBlob>(&filed.key()).await?.is_some(),
             _ => false,
@@ -200,7 +277,9 @@ impl Desk {
         if !self.names.insert(row.name.clone()) || before {
             return Ok(Filed::Before);
         }
-        if !is_home {
+        // What lies with its letter stays there: the mailbox has its row, and no octets of its own.
+        let blob = if row.source.is_with_its_letter() { row.source.clone() } else { own };
+        if blob != row.source {
             rim.blobs.copy_if_absent(&row.source, &blob).await?;
         }
         let arrived = self.arrive(blob, row.summary.clone(), place)?;

@@ -340,6 +340,7 @@ fn status(
         discriminator: disc(row, &keys),
         to: head.letter.sender.clone(),
         letter: Letter { recipients: Vec::new(), ..head.letter.clone() },
+        letter_in_head: false,
         matter: Matter::DeliveryStatus { failures, arrived_at: head.accepted_at },
         source: Some(row.blob.clone()),
         addressee: Addressee::ReversePath { destination: Destination::Own, address },

@@ -107,7 +107,17 @@ impl BlobKey {
     pub fn anomaly(incoming: &str) -> Self {
         Self(format!("letters/{incoming}/anomaly.eml"))
     }
-    /// A message in a mailbox.
+    /// Whether it is an envelope of ours, which nothing removes.
+    #[must_use]
+    pub fn is_with_its_letter(&self) -> bool {
+        self.0.starts_with("letters/")
+    }
+    /// Whether a mailbox has it for itself: then it goes with its last row there.
+    #[must_use]
+    pub fn is_of_a_mailbox(&self) -> bool {
+        self.0.starts_with("mailboxes/")
+    }
+    /// A message in a mailbox, where it has octets of its own.
     #[must_use]
     pub fn mailbox(mailbox: &MailboxId, name: &str) -> Self {
         Self(format!("mailboxes/{mailbox}/{name}.eml"))
@@ -198,7 +208,7 @@ impl Side {
 }
 
 /// The partition of the `letters` table that something belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Partition(String);
 
@@ -221,6 +231,11 @@ impl Partition {
     #[must_use]
     pub fn spool(id: &str) -> Self {
         Self(format!("spool#{id}"))
+    }
+    /// The one that a row is in.
+    #[must_use]
+    pub fn of_row(key: &crate::ports::RowKey) -> Self {
+        Self(key.pk.clone())
     }
     /// As text: the `pk` of the rows.
     #[must_use]

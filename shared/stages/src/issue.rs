@@ -6,7 +6,8 @@ use mime::Rope;
 use pec::{Kind, document::Matter};
 
 use crate::{
-    Job, Rim, StageError, acts,
+    Job, Rim, StageError, acts, deliver,
+    ids::MailboxId,
     lay::ROOM,
     log::{Event, LogEntry},
     origin,
@@ -17,6 +18,10 @@ use crate::{
 
 /// How often the commit is tried anew on the same stored bytes when another stage wrote one of its rows.
 const RACES_MAX: usize = 5;
+
+/// A letter to more recipients fills its sender's mailbox with receipts that come together: they are filed by the queue
+/// of the mailbox, many in one commit.
+const QUIET_RECIPIENTS_MAX: usize = 4;
 
 /// Issues the act of a row.
 ///
@@ -32,9 +37,12 @@ pub async fn issue(rim: &Rim, act: &RowKey) -> Result<(), StageError> {
     let issued = store(rim, &found.value).await?;
 
     // 3. One commit: the log entry with the digest of what is stored, the debt gone, the next one owed.
-    //    A race for a recipient's row is settled by reading again; the stored bytes are the same.
-    for _ in 0..RACES_MAX {
-        match finish(rim, found, &issued).await {
+    //    A race for a recipient's row or a mailbox is settled by reading again; the stored bytes are the same.
+    for attempt in 0..RACES_MAX {
+        let files = attempt == 0 && rim.facts.is_far() && is_for_a_quiet_mailbox(&found.value);
+        let finished =
+            if files { file(rim, found, &issued).await } else { finish(rim, found, &issued).await };
+        match finished {
             Err(StageError::Raced) => {}
             other => return other.inspect(|()| tell(kind)),
         }
@@ -46,8 +54,10 @@ pub async fn issue(rim: &Rim, act: &RowKey) -> Result<(), StageError> {
     Err(StageError::Raced)
 }
 
-/// The rows that an issued act owes to its addressees: mailboxes or destinations.
+/// What an issued act owes to its addressees: mailboxes or destinations.
 pub(crate) enum Onward {
+    /// Its own filing, into the mailbox that is its home.
+    Home(MailboxId),
     /// Filings, into mailboxes of ours.
     File(Vec<FilingRow>),
     /// Transactions to make.
@@ -56,6 +66,9 @@ pub(crate) enum Onward {
 
 /// What an issued act's `next` comes to; `None` where nothing is filed or sent.
 pub(crate) fn onward(act: &ActRow, issued: &IssuedBytes) -> Option<Onward> {
+    if let Some(mailbox) = act.home() {
+        return Some(Onward::Home(mailbox.clone()));
+    }
     match &act.next {
         Next::File { mailboxes } => {
             Some(Onward::File(mailboxes.iter().map(|m| filing(act, issued, m)).collect()))
@@ -98,7 +111,7 @@ pub(crate) fn dispatch_debt(row: &DispatchRow, at: pec::Instant) -> Debt {
 
 /// The act, while its issue is owed.
 async fn open(rim: &Rim, act: &RowKey) -> Result<Option<Found<ActRow>>, StageError> {
-    let found = rim.read::<ActRow>(act).await?;
+    let found = acts::read(rim, act).await?;
     let found = found.ok_or_else(|| StageError::Damaged(format!("act {}: no such row", act.sk)))?;
     // A row that was laid for a large letter and owes nothing yet is not a fact.
     Ok((found.value.issued.is_none() && found.debt.is_some()).then_some(found))
@@ -138,6 +151,10 @@ async fn finish(rim: &Rim, mut found: Found<ActRow>, issued: &IssuedBytes) -> Re
     draft.append(entry(act, issued));
     let mut debt = None;
     match onward(act, issued) {
+        Some(Onward::Home(mailbox)) => {
+            let job = Job::Deliver { mailbox, filing: act.key.row() };
+            debt = Some(Debt::now(job, act.document.at));
+        }
         Some(Onward::File(rows)) if rows.len() <= ROOM => {
             for row in &rows {
                 draft.insert(row, Some(filing_debt(row, act.document.at)))?;
@@ -157,11 +174,25 @@ async fn finish(rim: &Rim, mut found: Found<ActRow>, issued: &IssuedBytes) -> Re
     rim.commit(draft).await
 }
 
+/// Whether its mailbox hardly gets anything else at the same time: no receipts for many recipients.
+fn is_for_a_quiet_mailbox(act: &ActRow) -> bool {
+    act.home().is_some() && act.document.letter.recipients.len() <= QUIET_RECIPIENTS_MAX
+}
+
+/// Issues it and files it in one commit, without another job between: each is paid for. Lost to another commit of the
+/// mailbox, its filing is owed instead, and waits in line with the others.
+async fn file(rim: &Rim, found: Found<ActRow>, issued: &IssuedBytes) -> Result<(), StageError> {
+    let entry = entry(&found.value, issued);
+    deliver::at_once(rim, found, issued, entry).await
+}
+
 /// What a message to our own service mailbox is for: M7 and M9 are consumed where they are made.
 async fn record(rim: &Rim, act: &ActRow, draft: &mut Draft) -> Result<(), StageError> {
     let at = act.document.at;
     match &act.next {
-        Next::RecordTakeCharge { pec_id, recipients } => {
+        // The recipients' rows are not touched: whose clock is looked at is asked of the destination's acts
+        // (`origin::took_in_charge`), and mostly deliver was faster.
+        Next::RecordTakeCharge { .. } => {
             let entry = LogEntry::new(
                 acts::about(act),
                 crate::ids::Side::Origin,
@@ -170,7 +201,7 @@ async fn record(rim: &Rim, act: &ActRow, draft: &mut Draft) -> Result<(), StageE
                 at,
             );
             draft.append(entry.message(&act.document.message_id));
-            origin::record_take_charge(rim, draft, pec_id, recipients, at).await
+            Ok(())
         }
         Next::RecordVirus { pec_id, recipient, virus } => {
             origin::record_virus(rim, draft, pec_id, recipient, virus, at, &act.key.blob_name()).await
@@ -203,7 +234,8 @@ fn entry(act: &ActRow, issued: &IssuedBytes) -> LogEntry {
     }
 }
 
-fn filing(act: &ActRow, issued: &IssuedBytes, mailbox: &crate::ids::MailboxId) -> FilingRow {
+/// The filing of an issued act.
+pub(crate) fn filing(act: &ActRow, issued: &IssuedBytes, mailbox: &MailboxId) -> FilingRow {
     let name = act.key.blob_name();
     FilingRow {
         partition: act.key.partition.clone(),

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+mod brief;
+
 use crate::{SpoolId, ids::MailboxId, ports::RowKey};
 
 /// A hint that something is owed. The debt itself is a row; a lost or doubled hint changes nothing.

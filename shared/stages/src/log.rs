@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::Side;
 
+/// `via` of what our own provider addresses to its own users (spec 4.7).
+pub const OWN: &str = "own";
+
 /// What happened (spec 8.1 "event type"). One English word group each, understood by an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -139,6 +142,12 @@ impl About {
             sending_provider: sending_provider.to_owned(),
             issuer: issuer.to_owned(),
         }
+    }
+
+    /// Whether nothing is kept here.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
     }
 
     /// With these recipients.

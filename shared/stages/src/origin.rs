@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use pec::{Address, Instant, RecipientKind, deadline, document::Matter};
+use pec::{Address, Instant, Kind, RecipientKind, deadline, document::Matter};
 
 use crate::{
     Job, Rim, StageError,
@@ -12,7 +12,7 @@ use crate::{
     log::{About, Event, LogEntry},
     ports::{Debt, Table},
     rim::{Body, Draft, Found},
-    rows::{ActRow, OriginHead, OriginRecipient, Outcome},
+    rows::{ActKey, ActRow, OriginHead, OriginRecipient, Outcome},
 };
 
 /// The head of a letter of ours that was accepted.
@@ -48,6 +48,18 @@ pub(crate) fn owed(row: &OriginRecipient) -> Option<Debt> {
     Some(Debt::later(Job::Deadline { recipient: row.key() }, due))
 }
 
+/// Ends the tracking of a recipient of ours, whose letter we took in charge at this instant; answers as [`settle`].
+pub(crate) fn settle_own(
+    draft: &mut Draft,
+    found: &mut Found<OriginRecipient>,
+    outcome: Outcome,
+    taken_in_charge_at: Instant,
+    at: Instant,
+) -> Result<bool, StageError> {
+    found.value.clocks.taken_in_charge_at.get_or_insert(taken_in_charge_at);
+    settle(draft, found, outcome, at)
+}
+
 /// Ends the tracking of a recipient, if nothing ended it before; answers whether this did.
 pub(crate) fn settle(
     draft: &mut Draft,
@@ -64,7 +76,31 @@ pub(crate) fn settle(
     Ok(true)
 }
 
-/// Records a verified take-charge of these recipients: it stops the first notice, not the last (spec 7, 0.2 D18).
+/// When we took a letter of ours in charge for a recipient of ours (spec 4.7); `None` if we did not. The acts of the
+/// destination say so, and the recipient's row need not: most letters are delivered hours before a clock has to know.
+pub(crate) async fn took_in_charge(
+    rim: &Rim,
+    head: &OriginHead,
+    recipient: &Address,
+) -> Result<Option<Instant>, StageError> {
+    let envelope = ActKey {
+        partition: Partition::origin(&head.letter.pec_id),
+        kind: Kind::TransportEnvelope,
+        discriminator: String::new(),
+    };
+    let act = rim.read::<ActRow>(&envelope.row()).await?;
+    let Some(issued) = act.and_then(|act| act.value.issued) else { return Ok(None) };
+    let partition = Partition::destination(&head.environment, &head.letter.pec_id, &issued.sha256);
+    let receipts: Vec<Found<ActRow>> =
+        rim.all(Table::Letters, partition.as_str(), &ActKey::prefix(Kind::TakeCharge)).await?;
+    let covers = |act: &ActRow| match &act.document.matter {
+        Matter::TakeCharge { received } => received.iter().any(|r| r.key() == recipient.key()),
+        _ => false,
+    };
+    Ok(receipts.iter().filter(|act| covers(&act.value)).map(|act| act.value.document.at).min())
+}
+
+/// Records a verified take-charge of another provider for these recipients: it stops the first notice, not the last (spec 7, 0.2 D18).
 /// Rows that do not fit into the commit of `draft` go before it: a repetition finds them recorded.
 pub(crate) async fn record_take_charge(
     rim: &Rim,
@@ -73,6 +109,7 @@ pub(crate) async fn record_take_charge(
     recipients_taken: &[Address],
     received_at: Instant,
 ) -> Result<(), StageError> {
+    // Its clock is looked at when the first notice would be due: most are settled long before.
     let mut open: Vec<Found<OriginRecipient>> = recipients(rim, pec_id, recipients_taken)
         .await?
         .into_iter()
@@ -86,7 +123,10 @@ pub(crate) async fn record_take_charge(
     let mut before = Draft::new();
     for (n, found) in open.iter().enumerate() {
         let draft = if n < early { &mut before } else { &mut *draft };
-        draft.replace(found.version, &found.value, owed(&found.value))?;
+        match found.debt.clone() {
+            Some(debt) => draft.replace_still_owing(found.version, &found.value, debt)?,
+            None => draft.replace(found.version, &found.value, owed(&found.value))?,
+        }
         if lay::is_full(&before) {
             rim.commit(std::mem::take(&mut before)).await?;
         }
@@ -144,6 +184,7 @@ pub(crate) fn notice(
         discriminator: recipient.key(),
         to: head.letter.sender.clone(),
         letter: head.letter.clone(),
+        letter_in_head: true,
         matter,
         source: None,
         addressee: Addressee::Mailbox(head.sender.clone()),

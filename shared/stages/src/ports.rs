@@ -223,8 +223,9 @@ pub trait Facts: Send + Sync {
         Ok(rows)
     }
 
-    /// Whether each read goes over a network, so that rows are better read together, ahead of who looks at them.
-    fn reads_far(&self) -> bool {
+    /// Whether each request goes over a network and is paid for: rows are better read together, ahead of who looks at
+    /// them, and what one commit can do is better not left to a further job.
+    fn is_far(&self) -> bool {
         false
     }
 

@@ -10,7 +10,7 @@ use smime::Standing;
 use crate::{
     BlobKey, Rim, SpoolId, StageError, door,
     ids::{Door, Partition, Side, blob_name},
-    log::{About, Event, LogEntry},
+    log::{self, About, Event, LogEntry},
     ports::{Relayed, RowKey},
     rim::{Draft, Found},
     rows::{DispatchRow, Scanned, Sighting, SpoolRow},
@@ -88,7 +88,7 @@ pub async fn receive_own(rim: &Rim, dispatch: &RowKey) -> Result<(), StageError>
         transaction: Transaction::new(found.value.reverse_path.clone(), open),
         received_at: at,
         at,
-        via: "own".to_owned(),
+        via: log::OWN.to_owned(),
         tls: "in-process".to_owned(),
         is_answerable: true,
         seen: Sighting::default(),

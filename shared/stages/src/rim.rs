@@ -55,6 +55,8 @@ pub trait Body: Serialize + DeserializeOwned {
     const TABLE: Table;
     /// Its key.
     fn key(&self) -> RowKey;
+    /// Takes from the key of its row what is not stored in the body again.
+    fn keyed(&mut self, _key: &RowKey) {}
     /// Its place in the table's index.
     fn lookup(&self) -> Option<Lookup> {
         None
@@ -90,9 +92,19 @@ pub async fn read<T: Body>(facts: &dyn Facts, key: &RowKey) -> Result<Option<Fou
 /// # Errors
 /// [`FactsError::Damaged`] for a body that cannot be understood.
 pub fn typed<T: Body>(stored: crate::ports::StoredRow) -> Result<Found<T>, FactsError> {
-    let value = serde_json::from_str(&stored.row.body)
-        .map_err(|e| FactsError::Damaged(format!("{}: {e}", stored.row.key.sk)))?;
+    let value = body(&stored.row.key, &stored.row.body)?;
     Ok(Found { value, version: stored.version, debt: stored.row.debt })
+}
+
+/// Reads the body of the row with this key.
+///
+/// # Errors
+/// [`FactsError::Damaged`] for a body that cannot be understood.
+pub fn body<T: Body>(key: &RowKey, text: &str) -> Result<T, FactsError> {
+    let damaged = |e| FactsError::Damaged(format!("{}: {e}", key.sk));
+    let mut value: T = serde_json::from_str(text).map_err(damaged)?;
+    value.keyed(key);
+    Ok(value)
 }
 
 /// A commit in the making.
@@ -188,7 +200,7 @@ impl Rim {
     /// An empty draft, whose hints name the rows that are looked at, where reads go far.
     #[must_use]
     pub fn draft(&self) -> Draft {
-        Draft { far: self.facts.reads_far(), ..Draft::default() }
+        Draft { far: self.facts.is_far(), ..Draft::default() }
     }
 
     /// Commits, then hints what is owed at once. Power fails before the commit: nothing happened, the old debt

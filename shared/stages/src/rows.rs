@@ -2,8 +2,7 @@
 //! defaults, nothing is renamed.
 
 use pec::{
-    Address, Document, Instant, Kind, Letter, Transaction, deadline::Clocks, document::ReceiptForm,
-    reception::Origin,
+    Address, Instant, Kind, Letter, Transaction, deadline::Clocks, document::ReceiptForm, reception::Origin,
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +15,10 @@ use crate::{
     registry::Mailbox,
     rim::Body,
 };
+
+mod act;
+
+pub use act::{ActKey, ActRow, IssuedBytes, Next, Parcel};
 
 fn letters(partition: &Partition, sk: String) -> RowKey {
     RowKey { table: Table::Letters, pk: partition.as_str().to_owned(), sk }
@@ -200,6 +203,7 @@ impl Body for OriginRecipient {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DestinationHead {
     /// Its partition.
+    #[serde(default, skip_serializing)]
     pub partition: Partition,
     /// Who signed the envelope.
     pub origin: Origin,
@@ -232,128 +236,8 @@ impl Body for DestinationHead {
     fn key(&self) -> RowKey {
         Self::key_of(&self.partition)
     }
-}
-
-/// The key of an act (design §3 rule 2): the partition tells side and cause, the rest tells which act.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ActKey {
-    /// Side and cause.
-    pub partition: Partition,
-    /// Which of the twelve, or a delivery status notification.
-    pub kind: Kind,
-    /// Recipient or transaction; empty where the kind occurs once.
-    pub discriminator: String,
-}
-impl ActKey {
-    /// The key of its row.
-    #[must_use]
-    pub fn row(&self) -> RowKey {
-        letters(&self.partition, format!("act#{}#{}", self.kind.name(), self.discriminator))
-    }
-    /// The name of its blob: from the key, never from the bytes.
-    #[must_use]
-    pub fn blob_name(&self) -> String {
-        let row = self.row();
-        blob_name(format!("{}\0{}", row.pk, row.sk).as_bytes())
-    }
-}
-
-/// What step (c) of an act owes next.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "next")]
-pub enum Next {
-    /// File it into mailboxes of ours: M3, M1, M12, M11, ... to one; M8 to each that takes it.
-    File {
-        /// Into these.
-        mailboxes: Vec<MailboxId>,
-    },
-    /// Send it to these, one transaction each. Fixed when the fact was made.
-    Send {
-        /// MAIL FROM.
-        reverse_path: Option<Address>,
-        /// Destinations with their recipients.
-        parcels: Vec<Parcel>,
-        /// When to stop trying.
-        give_up_at: Instant,
-    },
-    /// M7 of ours to ourselves: record the take-charge on the origin's rows.
-    RecordTakeCharge {
-        /// The letter of ours.
-        pec_id: String,
-        /// The recipients that it covers.
-        recipients: Vec<Address>,
-    },
-    /// M9 of ours to ourselves: make act M10 for this recipient of a letter of ours.
-    RecordVirus {
-        /// The letter of ours.
-        pec_id: String,
-        /// The recipient.
-        recipient: Address,
-        /// The scanner's name of what it found.
-        virus: String,
-    },
-    /// Nothing: the addressee cannot be reached any more (a mailbox that is gone). The log has it.
-    Nothing,
-}
-
-/// Recipients behind one destination.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parcel {
-    /// Where to.
-    pub destination: Destination,
-    /// RCPT TO.
-    pub recipients: Vec<Address>,
-}
-
-/// What was stored for an act.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IssuedBytes {
-    /// SHA-256 of the stored bytes, hex.
-    pub sha256: String,
-    /// Their number.
-    pub size_bytes: u64,
-}
-
-/// An act: a fact that owes a signed document, with every input of it (design §4).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ActRow {
-    /// Which act.
-    pub key: ActKey,
-    /// Every input of the document.
-    pub document: Document,
-    /// The certificate to sign with.
-    pub certificate: CertificateId,
-    /// Source bytes for composing, for the kinds that carry a message.
-    pub source: Option<BlobKey>,
-    /// Where the sealed message is stored; the first one stays.
-    pub target: BlobKey,
-    /// What issuing it owes next.
-    pub next: Next,
-    /// The sender's provider, for the log (spec 0.2 D22).
-    pub sending_provider: String,
-    /// Set by step (c).
-    pub issued: Option<IssuedBytes>,
-}
-impl ActRow {
-    /// The id under which the legal log has its entry.
-    #[must_use]
-    pub fn logged_under(&self) -> String {
-        crate::acts::about(self).pec_id
-    }
-}
-impl Body for ActRow {
-    const TABLE: Table = Table::Letters;
-    fn key(&self) -> RowKey {
-        self.key.row()
-    }
-    fn ahead(&self) -> Vec<RowKey> {
-        let (pec_id, recipients) = match &self.next {
-            Next::RecordTakeCharge { pec_id, recipients } => (pec_id, recipients.as_slice()),
-            Next::RecordVirus { pec_id, recipient, .. } => (pec_id, std::slice::from_ref(recipient)),
-            Next::File { .. } | Next::Send { .. } | Next::Nothing => return Vec::new(),
-        };
-        let rows = recipients.iter().map(|r| OriginRecipient::key_of(pec_id, r));
-        [self.key()].into_iter().chain(rows).collect()
+    fn keyed(&mut self, key: &RowKey) {
+        self.partition = Partition::of_row(key);
     }
 }
 
@@ -376,11 +260,9 @@ pub struct Summary {
     pub at: Instant,
 }
 
-/// What deliver certifies when it files a letter: M11, or M12 if it cannot.
+/// What deliver certifies when it files a letter: M11, or M12 if it cannot. The head is in the same partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certifies {
-    /// The letter's partition, where the head is.
-    pub head: Partition,
     /// The recipient.
     pub recipient: Address,
     /// The form due (spec 6.2), fixed at reception.
@@ -413,8 +295,10 @@ pub enum Filed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilingRow {
     /// The partition of what it belongs to.
+    #[serde(default, skip_serializing)]
     pub partition: Partition,
     /// Unique in its partition: mailbox and blob name, or the recipient.
+    #[serde(default, skip_serializing)]
     pub discriminator: String,
     /// The mailbox; `None` when the address has none (M12 with 5.1.1).
     pub mailbox: Option<MailboxId>,
@@ -429,10 +313,11 @@ pub struct FilingRow {
     /// The address by which the mailbox was found: its settings are read at filing.
     #[serde(default)]
     pub address: Option<Address>,
-    /// What the log says of it.
-    #[serde(default)]
+    /// What the log says of it; for a letter the head has it.
+    #[serde(default, skip_serializing_if = "About::is_nothing")]
     pub about: About,
     /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filed: Option<Filed>,
 }
 impl FilingRow {
@@ -451,6 +336,10 @@ impl Body for FilingRow {
     const TABLE: Table = Table::Letters;
     fn key(&self) -> RowKey {
         Self::key_of(&self.partition, &self.discriminator)
+    }
+    fn keyed(&mut self, key: &RowKey) {
+        self.partition = Partition::of_row(key);
+        self.discriminator = key.sk.strip_prefix("file#").unwrap_or(&key.sk).to_owned();
     }
     fn lookup(&self) -> Option<Lookup> {
         let c = self.certifies.as_ref()?;

@@ -103,7 +103,7 @@ fn stands(filing: &Found<FilingRow>) -> bool {
 
 /// Addressees of an issued act: all of them are in its row, so their rows are made here, each once.
 async fn act(rim: &Rim, key: &RowKey) -> Result<(), StageError> {
-    let found = rim.read::<ActRow>(key).await?;
+    let found = acts::read(rim, key).await?;
     let owes = |f: &Found<ActRow>| matches!(f.debt, Some(Debt { job: Job::Spread { .. }, .. }));
     let Some(found) = found.filter(owes) else { return Ok(()) };
     let Some(issued) = &found.value.issued else { return Ok(()) };
@@ -124,7 +124,7 @@ async fn act(rim: &Rim, key: &RowKey) -> Result<(), StageError> {
                 chunks.flush_when_full().await?;
             }
         }
-        None => {}
+        Some(Onward::Home(_)) | None => {}
     }
     chunks.flush().await?;
     chunks.draft.replace(found.version, &found.value, None)?;

@@ -99,9 +99,15 @@ async fn look(rim: &Rim, key: &RowKey) -> Result<bool, StageError> {
         return Ok(false);
     };
     found.value.clocks.accepted_at = head.accepted_at;
+    let now = rim.now();
+    if deadline::due(&found.value.clocks, now) == Some(Notice::First)
+        && found.value.clocks.taken_in_charge_at.is_none()
+    {
+        found.value.clocks.taken_in_charge_at =
+            origin::took_in_charge(rim, &head, &found.value.recipient.address).await?;
+    }
 
     // 2. Nothing due: then it is owed when something will be.
-    let now = rim.now();
     let Some(notice) = deadline::due(&found.value.clocks, now) else {
         let owed = origin::owed(&found.value);
         if found.debt.as_ref().map(|d| d.owed_since) != owed.as_ref().map(|d| d.owed_since) {

@@ -1,15 +1,15 @@
 //! What a world shows: acts, log, mailboxes, what was sent; and what of it must hold whatever happened.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use pec::{Document, Instant, Kind, document::Matter};
-use serde::de::DeserializeOwned;
 use stages::{
     BlobKey,
     ids::{Door, sha256_hex},
     log::{Event, LogEntry},
     ports::{Destination, StoredRow},
+    rim::{self, Body},
     rows::{
         ActRow, DestinationHead, DispatchRow, FilingRow, Next, OriginHead, OriginRecipient, SpoolRow, Ticket,
     },
@@ -106,14 +106,16 @@ impl Evidence {
             let recipients = errand.recipients.iter().map(pec::Address::key).collect();
             (errand.destination, recipients, sha256_hex(&errand.message))
         });
+        let letters: Vec<OriginHead> = bodies(&rows, "origin#", "head");
+        let destinations: Vec<DestinationHead> = bodies(&rows, "destination#", "head");
         Self {
             provider: world.provider.name,
-            letters: bodies(&rows, "origin#", "head"),
+            acts: acts(&rows, &letters, &destinations),
+            letters,
             recipients: bodies(&rows, "origin#", "rcpt#"),
-            acts: bodies(&rows, "", "act#"),
             filings: bodies(&rows, "", "file#"),
             dispatches: bodies(&rows, "", "send#"),
-            destinations: bodies(&rows, "destination#", "head"),
+            destinations,
             spools: bodies(&rows, "spool#", "spool"),
             mailboxes: super::mailboxes::read(world),
             log: world.facts.entries(),
@@ -259,6 +261,9 @@ impl Evidence {
         for filing in &self.filings {
             assert!(filing.filed.is_some(), "{} was never filed", filing.discriminator);
         }
+        for act in self.acts.iter().filter(|a| a.home().is_some()) {
+            assert!(act.filed.is_some(), "{:?} was never filed", act.key);
+        }
         for ((mailbox, folder), messages) in &self.mailboxes {
             let blobs: HashSet<_> = messages.iter().map(|(_, m)| &m.blob).collect();
             assert_eq!(blobs.len(), messages.len(), "{mailbox} has a message twice in {folder}");
@@ -379,8 +384,21 @@ fn act_outline(act: &ActRow) -> String {
     format!("{:?} {document:?} {next:?} {} {:?}", act.key, act.target, act.source)
 }
 
-fn bodies<T: DeserializeOwned>(rows: &[StoredRow], pk: &str, sk: &str) -> Vec<T> {
+fn bodies<T: Body>(rows: &[StoredRow], pk: &str, sk: &str) -> Vec<T> {
     let wanted = |s: &&StoredRow| s.row.key.pk.starts_with(pk) && s.row.key.sk.starts_with(sk);
-    let read = |s: &StoredRow| serde_json::from_str(&s.row.body).expect("a body of this type");
+    let read = |s: &StoredRow| rim::body(&s.row.key, &s.row.body).expect("a body of this type");
     rows.iter().filter(wanted).map(read).collect()
+}
+
+/// Acts with their letters, wherever those are kept.
+fn acts(rows: &[StoredRow], letters: &[OriginHead], destinations: &[DestinationHead]) -> Vec<ActRow> {
+    let ours = letters.iter().map(|l| (l.key(), &l.letter));
+    let heads: HashMap<_, _> = ours.chain(destinations.iter().map(|d| (d.key(), &d.letter))).collect();
+    let mut acts: Vec<ActRow> = bodies(rows, "", "act#");
+    for act in acts.iter_mut().filter(|a| a.letter_in_head) {
+        let head = heads.get(&act.key.head()).expect("the head of an act");
+        assert_eq!(head.pec_id, act.document.letter.pec_id);
+        act.document.letter.clone_from(head);
+    }
+    acts
 }

@@ -4,7 +4,10 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashSet, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
     ops::Bound,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -19,9 +22,12 @@ const BODY_BYTES_MAX: usize = 350_000;
 /// A page is cut here, as DynamoDB cuts it: who reads must go on.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 
-/// Rows and log, exactly as [`Facts`] says.
+/// Rows and log, exactly as [`Facts`] says. Far, as on AWS, if it is not said otherwise.
 #[derive(Debug, Default)]
-pub struct MemoryFacts(Mutex<State>);
+pub struct MemoryFacts {
+    state: Mutex<State>,
+    near: AtomicBool,
+}
 
 #[derive(Clone, Debug, Default)]
 struct State {
@@ -38,44 +44,50 @@ impl MemoryFacts {
     /// Another store with the same content, independent from here on.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self(Mutex::new(self.0.lock().unwrap().clone()))
+        let near = AtomicBool::new(self.near.load(Ordering::Relaxed));
+        Self { state: Mutex::new(self.state.lock().unwrap().clone()), near }
+    }
+
+    /// From here on as near as the tables of the embedded form.
+    pub fn come_near(&self) {
+        self.near.store(true, Ordering::Relaxed);
     }
 
     /// Every row, in order of table, partition, place.
     #[must_use]
     pub fn rows(&self) -> Vec<StoredRow> {
-        self.0.lock().unwrap().rows.values().map(|s| s.as_ref().clone()).collect()
+        self.state.lock().unwrap().rows.values().map(|s| s.as_ref().clone()).collect()
     }
 
     /// What is owed.
     #[must_use]
     pub fn debts(&self) -> Vec<Debt> {
-        let state = self.0.lock().unwrap();
+        let state = self.state.lock().unwrap();
         state.owed.iter().filter_map(|(_, key)| state.rows.get(key)?.row.debt.clone()).collect()
     }
 
     /// When something is due next.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        self.0.lock().unwrap().owed.first().map(|(due, _)| *due)
+        self.state.lock().unwrap().owed.first().map(|(due, _)| *due)
     }
 
     /// Whether there is such a row.
     #[must_use]
     pub fn has(&self, key: &RowKey) -> bool {
-        self.0.lock().unwrap().rows.contains_key(key)
+        self.state.lock().unwrap().rows.contains_key(key)
     }
 
     /// Every log entry, by PEC id in order of commit.
     #[must_use]
     pub fn entries(&self) -> Vec<LogEntry> {
-        self.0.lock().unwrap().log.values().flatten().cloned().collect()
+        self.state.lock().unwrap().log.values().flatten().cloned().collect()
     }
 
     /// A hash of all content.
     #[must_use]
     pub fn content(&self) -> u64 {
-        self.0.lock().unwrap().content
+        self.state.lock().unwrap().content
     }
 }
 
@@ -143,7 +155,7 @@ impl State {
 impl Facts for MemoryFacts {
     async fn commit(&self, commit: Commit) -> Result<Committed, FactsError> {
         within_limits(&commit)?;
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         if !state.holds(&commit) {
             return Ok(Committed::Lost);
         }
@@ -152,11 +164,11 @@ impl Facts for MemoryFacts {
     }
 
     async fn get(&self, key: &RowKey) -> Result<Option<StoredRow>, FactsError> {
-        Ok(self.0.lock().unwrap().rows.get(key).map(|s| s.as_ref().clone()))
+        Ok(self.state.lock().unwrap().rows.get(key).map(|s| s.as_ref().clone()))
     }
 
-    fn reads_far(&self) -> bool {
-        true
+    fn is_far(&self) -> bool {
+        !self.near.load(Ordering::Relaxed)
     }
 
     async fn query(
@@ -172,7 +184,7 @@ impl Facts for MemoryFacts {
             Some(after) => Bound::Excluded(key(after)),
             None => Bound::Included(key(prefix)),
         };
-        let state = self.0.lock().unwrap();
+        let state = self.state.lock().unwrap();
         let mut rest = state
             .rows
             .range((from, Bound::Unbounded))
@@ -200,7 +212,7 @@ impl Facts for MemoryFacts {
         from: &str,
         limit: usize,
     ) -> Result<Vec<StoredRow>, FactsError> {
-        let state = self.0.lock().unwrap();
+        let state = self.state.lock().unwrap();
         let place = |s: &&Arc<StoredRow>| s.row.lookup.as_ref().map(|l| l.sk.clone());
         let mut found: Vec<&Arc<StoredRow>> = state
             .rows
@@ -213,7 +225,7 @@ impl Facts for MemoryFacts {
     }
 
     async fn due(&self, now: Instant, limit: usize) -> Result<Vec<StoredRow>, FactsError> {
-        let state = self.0.lock().unwrap();
+        let state = self.state.lock().unwrap();
         let due = state.owed.iter().take_while(|(due, _)| *due <= now).take(limit);
         Ok(due.filter_map(|(_, key)| state.rows.get(key)).map(|s| s.as_ref().clone()).collect())
     }
@@ -225,7 +237,7 @@ impl Facts for MemoryFacts {
         from: Instant,
         to: Instant,
     ) -> Result<bool, FactsError> {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         let found = state.rows.get(key).filter(|s| s.version == version);
         let Some(stored) = found.filter(|s| s.row.debt.as_ref().is_some_and(|d| d.due == from)) else {
             return Ok(false);
@@ -237,7 +249,7 @@ impl Facts for MemoryFacts {
     }
 
     async fn log(&self, pec_id: &str) -> Result<Vec<LogEntry>, FactsError> {
-        Ok(self.0.lock().unwrap().log.get(pec_id).cloned().unwrap_or_default())
+        Ok(self.state.lock().unwrap().log.get(pec_id).cloned().unwrap_or_default())
     }
 }
 

@@ -138,6 +138,13 @@ impl World {
         world
     }
 
+    /// The same world with tables that are as near as those of the embedded form.
+    #[must_use]
+    pub fn near(self) -> Self {
+        self.facts.come_near();
+        self
+    }
+
     /// A second world that is the same so far. Keys and index are shared.
     #[must_use]
     pub fn fork(&self) -> Self {

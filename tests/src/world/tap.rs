@@ -275,8 +275,8 @@ impl Facts for Tapped<dyn Facts> {
     async fn get(&self, key: &RowKey) -> Result<Option<StoredRow>, FactsError> {
         self.tap.call("facts.get", self.port.get(key), FactsError::Unavailable).await
     }
-    fn reads_far(&self) -> bool {
-        self.port.reads_far()
+    fn is_far(&self) -> bool {
+        self.port.is_far()
     }
     async fn query(
         &self,

@@ -7,7 +7,7 @@ use pec::Instant;
 use serde_json::Value;
 use stages::{
     Job,
-    log::{Event, LogEntry},
+    log::{Event, LogEntry, OWN},
     ports::{Debt, FactsError, Lookup, Row, RowKey, StoredRow, Table},
 };
 
@@ -47,7 +47,7 @@ pub(super) fn row(row: &Row, version: u64) -> Result<Item, FactsError> {
         None => set(BODY_TEXT, s(&*row.body)),
     };
     if let Some(debt) = &row.debt {
-        let job = debt.job.to_json().map_err(|e| FactsError::Damaged(e.to_string()))?;
+        let job = debt.job.brief(&row.key).map_err(|e| FactsError::Damaged(e.to_string()))?;
         set(JOB, s(job));
         set(OWED_SINCE, s(debt.owed_since.to_string()));
         set(DUE, s(debt.due.to_string()));
@@ -72,7 +72,7 @@ pub(crate) fn stored(table: Table, item: &Item) -> Result<StoredRow, FactsError>
     let body = body.ok_or_else(|| damaged("no body"))?;
     let version = item.get(VERSION).and_then(|v| v.as_n().ok()).and_then(|v| v.parse().ok());
     let version = version.ok_or_else(|| damaged("no version"))?;
-    let debt = debt(item).map_err(damaged)?;
+    let debt = debt(&key, item).map_err(damaged)?;
     let lookup = match (text(item, LOOKUP_PK), text(item, LOOKUP_SK)) {
         (Some(pk), Some(sk)) => Some(Lookup { pk: pk.to_owned(), sk: sk.to_owned() }),
         _ => None,
@@ -88,9 +88,9 @@ pub(super) fn row_key(table: Table, item: &Item) -> Result<RowKey, FactsError> {
     }
 }
 
-fn debt(item: &Item) -> Result<Option<Debt>, &'static str> {
+fn debt(key: &RowKey, item: &Item) -> Result<Option<Debt>, &'static str> {
     let Some(job) = text(item, JOB) else { return Ok(None) };
-    let job = Job::from_json(job).map_err(|_| "a job that is not understood")?;
+    let job = Job::from_brief(key, job).map_err(|_| "a job that is not understood")?;
     let instant =
         |name| text(item, name).and_then(|t| Instant::parse(t).ok()).ok_or("a debt without its instants");
     Ok(Some(Debt { job, owed_since: instant(OWED_SINCE)?, due: instant(DUE)? }))
@@ -110,7 +110,7 @@ pub(super) fn entry(entry: &LogEntry, committed: &str) -> Result<Item, FactsErro
     }
     let mut set = |name: &str, value: String| item.insert(name.to_owned(), AttributeValue::S(value));
     set(COMMITTED, committed.to_owned());
-    if begins(entry.event) {
+    if begins(entry) {
         set(SENDER_MONTH, sender_month(&entry.sender, entry.at, shard(&entry.pec_id, SENDER_SHARDS)));
         set(DAY, day(entry.at, shard(&entry.pec_id, DAY_SHARDS)));
         if let Some(client) = &entry.client_id {
@@ -120,10 +120,15 @@ pub(super) fn entry(entry: &LogEntry, committed: &str) -> Result<Item, FactsErro
     Ok(item)
 }
 
-/// Whether an event is the first that is known of something, on its side: these are found by the log's indexes, and
-/// the others with them, by the PEC id. Each place in an index costs as much as half an entry.
-const fn begins(event: Event) -> bool {
-    matches!(event, Event::Accepted | Event::Refused | Event::Received | Event::OrdinaryRefused)
+/// Whether an event is the first that is known of something: these are found by the log's indexes, and the others with
+/// them, by the PEC id. Each place in an index costs as much as half an entry. What we received of ourselves began with
+/// its acceptance.
+fn begins(entry: &LogEntry) -> bool {
+    match entry.event {
+        Event::Accepted | Event::Refused | Event::OrdinaryRefused => true,
+        Event::Received => entry.detail.get("via").is_none_or(|via| via != OWN),
+        _ => false,
+    }
 }
 
 /// A partition of the index `by-sender`.

@@ -190,7 +190,7 @@ impl Facts for DynamoFacts {
         Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
     }
 
-    fn reads_far(&self) -> bool {
+    fn is_far(&self) -> bool {
         true
     }
 

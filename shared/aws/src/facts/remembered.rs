@@ -91,8 +91,8 @@ impl Facts for Remembered {
         Ok(rows)
     }
 
-    fn reads_far(&self) -> bool {
-        self.facts.reads_far()
+    fn is_far(&self) -> bool {
+        self.facts.is_far()
     }
 
     async fn query(

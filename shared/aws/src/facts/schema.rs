@@ -8,7 +8,7 @@
 //! | `version` | N | counts the writes of the row |
 //! | `body` | M | the row's fields by their names |
 //! | `body_text` | S | instead of `body`, for JSON that a map cannot hold as it is |
-//! | `job` | S | the debt's job, as JSON; present while the row owes work |
+//! | `job` | S | the debt's job: its name if it is about this row, as it mostly is, else as JSON; present while the row owes work |
 //! | `owed_since`, `due` | S | instants of the debt, RFC 3339 in UTC |
 //! | `due_shard` | S | `0` to `7`, from the hash of `pk`; present while the row owes work |
 //! | `lookup_pk`, `lookup_sk` | S | place in the index `lookup`, if any |
@@ -26,8 +26,8 @@
 //! | `client_sha256` | S | SHA-256 of the client's Message-ID, hex; absent without one |
 //! | `day` | S | `yyyy-mm-dd#shard`, shard `00` to `15` |
 //!
-//! The last three are on the entries that begin something: `accepted`, `refused`, `received`, `ordinary-refused`. The
-//! other entries are found by their PEC id; all entries of a day lie in the vault ([`crate::notarize`]).
+//! The last three are on the entries that begin something: `accepted`, `refused`, `ordinary-refused`, and `received` of
+//! what is not our own. The other entries are found by their PEC id; all entries of a day lie in the vault ([`crate::notarize`]).
 //!
 //! Sparse indexes, keys only, ordered by `at`: `by-sender` (`sender_month`), `by-client` (`client_sha256`), `by-day`
 //! (`day`). Shards are taken from the hash of the PEC id.
@@ -55,7 +55,7 @@ pub const VERSION: &str = "version";
 pub const BODY: &str = "body";
 /// The fields of a row that a map cannot hold.
 pub const BODY_TEXT: &str = "body_text";
-/// The job that pays the debt, as JSON.
+/// The job that pays the debt.
 pub const JOB: &str = "job";
 /// Since when it is owed.
 pub const OWED_SINCE: &str = "owed_since";

@@ -3,12 +3,12 @@
 use pec::Instant;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 use stages::{
+    Job,
     log::LogEntry,
     ports::{Debt, FactsError, Lookup, Page, Row, RowKey, StoredRow, Table},
 };
 
 use super::{
-    job,
     partitions::{LOG, table_number},
     unavailable,
 };
@@ -171,7 +171,7 @@ fn stored(key: RowKey, r: &SqlRow<'_>, at: usize) -> Result<StoredRow, FactsErro
     let debt = match r.get_ref(at + 2).map_err(damaged)?.as_str_or_null().map_err(damaged)? {
         None => None,
         Some(text) => Some(Debt {
-            job: job::read(&key, text).map_err(damaged)?,
+            job: Job::from_brief(&key, text).map_err(damaged)?,
             owed_since: Instant::from_unix_s(r.get(at + 3).map_err(damaged)?),
             due: Instant::from_unix_s(r.get(at + 4).map_err(damaged)?),
         }),

@@ -13,7 +13,8 @@ use rusqlite::{
     backup::{Backup, StepResult},
 };
 use stages::{
-    ports::{FactsError, Table},
+    ports::{FactsError, RowKey, Table},
+    rim,
     rows::ActRow,
 };
 
@@ -140,22 +141,23 @@ impl Acts {
     /// # Errors
     /// [`FactsError`]
     pub(crate) fn next(&mut self) -> Result<Option<Vec<(ActRow, bool)>>, FactsError> {
-        const ROWS: &str = "SELECT rows.id, body FROM rows JOIN partitions ON partitions.id = partition
+        const ROWS: &str =
+            "SELECT rows.id, pk, sk, body FROM rows JOIN partitions ON partitions.id = partition
             WHERE tab = ?1 AND rows.id > ?2 AND sk >= 'act#' AND sk < 'act$' ORDER BY rows.id LIMIT ?3";
-        let damaged = |error: &dyn std::fmt::Display| FactsError::Damaged(error.to_string());
         let mut statement = self.db.prepare_cached(ROWS).map_err(unavailable)?;
         let limit = i64::try_from(ACTS).unwrap_or(i64::MAX);
         let found = statement
             .query_map((table_number(Table::Letters), self.after, limit), |r| {
-                Ok((r.get::<_, i64>(0)?, r.get::<_, String>(1)?))
+                let key = RowKey { table: Table::Letters, pk: r.get(1)?, sk: r.get(2)? };
+                Ok((r.get::<_, i64>(0)?, key, r.get::<_, String>(3)?))
             })
             .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
             .map_err(unavailable)?;
-        let Some((last, _)) = found.last() else { return Ok(None) };
+        let Some((last, ..)) = found.last() else { return Ok(None) };
         self.after = *last;
         let mut acts = Vec::with_capacity(found.len());
-        for (_, body) in found {
-            let act: ActRow = serde_json::from_str(&body).map_err(|e| damaged(&e))?;
+        for (_, key, body) in found {
+            let act: ActRow = rim::body(&key, &body)?;
             if act.issued.is_some() {
                 let logged = self.logs(&act)?;
                 acts.push((act, logged));

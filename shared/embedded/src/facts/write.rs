@@ -8,7 +8,6 @@ use stages::{
 };
 
 use super::{
-    job,
     partitions::{LOG, Partitions, table_number},
     places::Place,
 };
@@ -116,7 +115,7 @@ fn prepare_row(row: Row) -> Result<PreparedRow, FactsError> {
     if row.body.len() > BODY_BYTES_MAX {
         return Err(FactsError::TooLarge(format!("row {} has {} bytes", row.key.sk, row.body.len())));
     }
-    let job = row.debt.as_ref().map(|debt| job::write(&row.key, &debt.job)).transpose();
+    let job = row.debt.as_ref().map(|debt| debt.job.brief(&row.key)).transpose();
     let job = job.map_err(|e| FactsError::Damaged(e.to_string()))?;
     Ok(PreparedRow { row, job })
 }

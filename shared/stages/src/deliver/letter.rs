@@ -5,7 +5,7 @@ use pec::{
     document::{DeliveryError, Matter, ReceiptForm},
 };
 
-use super::{Desk, Place};
+use super::{Desk, Place, Ways};
 use crate::{
     Rim, StageError,
     acts::{self, Addressee, Order},
@@ -35,7 +35,7 @@ impl Desk {
     /// ours the origin's row is settled in it.
     pub(super) async fn letter(&mut self, rim: &Rim, row: &FilingRow) -> Result<Filed, StageError> {
         let Some(certifies) = &row.certifies else { return Ok(Filed::Before) };
-        let head = rim.read::<DestinationHead>(&DestinationHead::key_of(&certifies.head)).await?;
+        let head = rim.read::<DestinationHead>(&DestinationHead::key_of(&row.partition)).await?;
         let Some(Found { value: head, .. }) = head else {
             return Err(StageError::Damaged(format!("filing {}: no letter", row.discriminator)));
         };
@@ -43,7 +43,10 @@ impl Desk {
         let (filed, outcome, matter) = match self.failure(row, settings.as_ref()) {
             None => {
                 let before_bytes = self.mailbox.head().bytes;
-                let filed = self.put(rim, row, Place::Inbox).await?;
+                // Two recipients may have one mailbox. A letter of ours goes to whom it names, and nobody else.
+                let is_for_one = head.own_sender.is_some() && head.letter.recipients.len() == 1;
+                let ways = if is_for_one { Ways::One } else { Ways::Several };
+                let filed = self.put(rim, row, Place::Inbox, ways).await?;
                 if filed != Filed::Before {
                     self.warn(rim, settings.as_ref(), before_bytes, &row.name).await?;
                 }
@@ -115,9 +118,10 @@ impl Desk {
         let act = desk.act(
             rim,
             Order {
-                partition: certifies.head.clone(),
+                partition: row.partition.clone(),
                 discriminator: certifies.recipient.key(),
                 letter: head.letter.clone(),
+                letter_in_head: true,
                 to: head.letter.sender.clone(),
                 matter,
                 source: carries.then(|| row.source.clone()),
@@ -154,7 +158,7 @@ impl Desk {
             tracing::error!("a letter of ours was delivered to who is no recipient of it");
             return Ok(());
         };
-        if !origin::settle(&mut self.mailbox.draft, &mut found, outcome, self.at)? {
+        if !origin::settle_own(&mut self.mailbox.draft, &mut found, outcome, head.received_at, self.at)? {
             let provider = &head.origin.provider_name;
             let about = About::letter(&head.letter, provider, provider).of([recipient]);
             let late = LogEntry::new(about, Side::Origin, Event::Late, act, self.at);

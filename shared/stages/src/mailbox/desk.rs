@@ -64,7 +64,7 @@ impl Desk {
     /// The mailbox as it is.
     pub(crate) async fn open(rim: &Rim, mailbox: &MailboxId) -> Result<Self, StageError> {
         let head = Kept::new(rim.read(&MailboxHead::key_of(mailbox)).await?, || MailboxHead::new(mailbox));
-        Ok(Self { mailbox: mailbox.clone(), head, rows: Vec::new(), at: rim.now(), draft: Draft::new() })
+        Ok(Self { mailbox: mailbox.clone(), head, rows: Vec::new(), at: rim.now(), draft: rim.draft() })
     }
 
     /// The mailbox's id.

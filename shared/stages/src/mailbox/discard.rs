@@ -115,8 +115,9 @@ async fn rest(rim: &Rim, found: &Found<FolderRow>) -> Result<(), StageError> {
     rim.commit(draft).await
 }
 
-/// Removes blobs; those that are not there are no error.
+/// Removes blobs of a mailbox; those that are not there are no error. What lies with its letter stays.
 pub(super) async fn remove(rim: &Rim, blobs: &[BlobKey]) -> Result<(), StageError> {
-    try_join_all(blobs.iter().map(|blob| rim.blobs.delete(blob))).await?;
+    let own = blobs.iter().filter(|blob| blob.is_of_a_mailbox());
+    try_join_all(own.map(|blob| rim.blobs.delete(blob))).await?;
     Ok(())
 }

@@ -88,6 +88,7 @@ impl Incoming {
             partition: self.partition(),
             discriminator: String::new(),
             letter: self.wrapped_letter(facts),
+            letter_in_head: false,
             to: String::new(),
             matter: Matter::AnomalyEnvelope {
                 reason,
@@ -150,6 +151,7 @@ impl Incoming {
                 partition: self.partition(),
                 discriminator: one.address.key(),
                 letter: letter.clone(),
+                letter_in_head: false,
                 to: signed.origin.mail_receipt.clone(),
                 matter: Matter::VirusDetection { recipient: one.address.clone(), virus: virus.to_owned() },
                 source: None,

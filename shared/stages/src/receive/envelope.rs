@@ -201,14 +201,12 @@ impl Incoming {
             name: self.sha256.clone(),
             summary: summary.clone(),
             certifies: Some(Certifies {
-                head: letters.partition.clone(),
                 recipient: one.address.clone(),
                 form_due: original::form_due(letters.form, original::role(&self.bytes, &one.address)),
                 environment: one.environment.id.clone(),
             }),
             address: Some(one.address.clone()),
-            about: About::letter(letter, &letters.origin.provider_name, &one.environment.provider_name)
-                .of([&one.address]),
+            about: About::default(),
             filed: None,
         };
         addressed.iter().map(filing).collect()
@@ -226,6 +224,7 @@ impl Letters<'_> {
             partition: self.partition.clone(),
             discriminator: blob_name(keys.join("\n").as_bytes()),
             letter: self.letter.clone(),
+            letter_in_head: true,
             to: self.origin.mail_receipt.clone(),
             matter: Matter::TakeCharge { received: recipients },
             source: None,
@@ -260,6 +259,7 @@ impl Letters<'_> {
                 partition: self.partition.clone(),
                 discriminator: one.address.key(),
                 letter: self.letter.clone(),
+                letter_in_head: true,
                 to: self.origin.mail_receipt.clone(),
                 matter: Matter::VirusDetection { recipient: one.address.clone(), virus: virus.to_owned() },
                 source: None,

@@ -49,6 +49,7 @@ impl Incoming {
                 discriminator: blob_name(keys.join("\n").as_bytes()),
                 to: path.to_string(),
                 letter: self.wrapped_letter(facts),
+                letter_in_head: false,
                 matter: Matter::DeliveryStatus {
                     failures: refusing.iter().map(failed).collect(),
                     arrived_at: self.received_at,

@@ -1,12 +1,30 @@
 //! How the job of a debt is written: in a word where it is about the row that owes it, which it nearly always is; else
 //! as it travels in queues.
 
-use stages::{Job, ids::MailboxId, ports::RowKey};
+use super::{Job, JobError};
+use crate::{ids::MailboxId, ports::RowKey};
 
 const DELIVER: &str = "deliver ";
 
-/// The job that a row owes, as text.
-pub(super) fn write(key: &RowKey, job: &Job) -> serde_json::Result<String> {
+impl Job {
+    /// As the row with this key has it.
+    ///
+    /// # Errors
+    /// [`JobError`] if it cannot be written, which would be a mistake of ours.
+    pub fn brief(&self, key: &RowKey) -> Result<String, JobError> {
+        write(key, self)
+    }
+
+    /// What [`Job::brief`] wrote for this row, or a release that wrote each in full.
+    ///
+    /// # Errors
+    /// [`JobError`] for what is no job.
+    pub fn from_brief(key: &RowKey, text: &str) -> Result<Self, JobError> {
+        read(key, text)
+    }
+}
+
+fn write(key: &RowKey, job: &Job) -> Result<String, JobError> {
     let word = match job {
         Job::Seal { act } if act == key => "seal",
         Job::Certify { act } if act == key => "certify",
@@ -14,14 +32,15 @@ pub(super) fn write(key: &RowKey, job: &Job) -> serde_json::Result<String> {
         Job::Dispatch { dispatch } if dispatch == key => "dispatch",
         Job::Spread { head } if head == key => "spread",
         Job::Deadline { recipient } if recipient == key => "deadline",
+        Job::Pack { row } if row == key => "pack",
+        Job::Discard { row } if row == key => "discard",
         Job::Deliver { mailbox, filing } if filing == key => return Ok(format!("{DELIVER}{mailbox}")),
-        other => return serde_json::to_string(other),
+        other => return other.to_json(),
     };
     Ok(word.to_owned())
 }
 
-/// What [`write`] wrote for this row.
-pub(super) fn read(key: &RowKey, text: &str) -> serde_json::Result<Job> {
+fn read(key: &RowKey, text: &str) -> Result<Job, JobError> {
     let row = || key.clone();
     Ok(match text {
         "seal" => Job::Seal { act: row() },
@@ -30,18 +49,19 @@ pub(super) fn read(key: &RowKey, text: &str) -> serde_json::Result<Job> {
         "dispatch" => Job::Dispatch { dispatch: row() },
         "spread" => Job::Spread { head: row() },
         "deadline" => Job::Deadline { recipient: row() },
+        "pack" => Job::Pack { row: row() },
+        "discard" => Job::Discard { row: row() },
         other => match other.strip_prefix(DELIVER) {
             Some(mailbox) => Job::Deliver { mailbox: MailboxId(mailbox.to_owned()), filing: row() },
-            None => serde_json::from_str(other)?,
+            None => Job::from_json(other)?,
         },
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use stages::ports::Table;
-
     use super::*;
+    use crate::ports::Table;
 
     #[test]
     fn a_job_is_read_as_it_was_written_in_a_word_where_it_is_about_its_row() {
@@ -56,6 +76,8 @@ mod tests {
                 Job::Dispatch { dispatch: k() },
                 Job::Spread { head: k() },
                 Job::Deadline { recipient: k() },
+                Job::Pack { row: k() },
+                Job::Discard { row: k() },
                 Job::Deliver { mailbox, filing: k() },
             ]
         };
