@@ -320,17 +320,16 @@ class World:
 
     def acts(self, client_id, pec_id, rows, entries):
         """One act, one byte string: what the log says of each act is what is stored."""
-        acts = [r["body"] for r in rows if r["sk"].startswith("act#")]
-        acts = [a for a in acts if a["document"]["letter"]["pec_id"] == pec_id]
+        acts = [(r["sk"], r["body"]) for r in rows if r["sk"].startswith("act#") and r["body"].get("pec_id") == pec_id]
         stored = []
-        for act in acts:
+        for name, act in acts:
             if not act.get("issued"):
-                yield f"{client_id}: {act['key']['kind']} is not issued"
+                yield f"{client_id}: {name} is not issued"
                 continue
             body = self.aws.s3.get_object(Bucket=self.outputs["DataBucket"], Key=act["target"])["Body"].read()
             stored.append(hashlib.sha256(body).hexdigest())
             if stored[-1] != act["issued"]["sha256"]:
-                yield f"{client_id}: {act['key']['kind']} is not what its row says"
+                yield f"{client_id}: {name} is not what its row says"
         logged = sorted(e["sha256"] for e in entries if e["event"] == "issued")
         if sorted(stored) != logged:
             yield f"{client_id}: the log tells of other acts than those that are stored"
