@@ -12,6 +12,7 @@ use sigillo_tests::{
 };
 use stages::{
     Job,
+    ids::MailboxId,
     log::Event,
     ports::{Blobs, Put, RowKey},
     rows::Outcome,
@@ -156,6 +157,25 @@ fn two_receipts_filed_at_once() {
         assert_eq!(filed, 3);
         assert_eq!(evidence.acts_of(Kind::Delivery).len(), 2);
     }
+}
+
+/// Where a receipt was filed too late, the next ones wait in line for a while.
+#[test]
+fn a_crowded_mailbox_is_filed_into_by_its_line() {
+    let world = scenarios::one_own_recipient();
+    let certify = until(&world, |job| matches!(job, Job::Certify { act } if act.sk.contains("#acceptance#")));
+    let crowded = world.rim();
+    crowded.crowds.note(&MailboxId("m-mittente".to_owned()), world.now());
+    let alone = world.fork();
+    for (rim, filed) in [(crowded, 0), (alone.rim(), 1)] {
+        exec::run(stages::run(&rim, &certify)).expect("no waiting").expect("done");
+        let evidence = if filed == 0 { world.evidence() } else { alone.evidence() };
+        let count =
+            evidence.mailboxes.get(&("m-mittente".to_owned(), "Receipts".to_owned())).map_or(0, Vec::len);
+        assert_eq!(count, filed);
+    }
+    world.heal();
+    world.evidence().assert_lawful();
 }
 
 /// Twice the same receipt at the same time: it is filed once.

@@ -222,6 +222,7 @@ impl Function {
             verifier: Arc::new(Verifier::new(anchors)),
             limits: config.limits,
             bells: stages::mailbox::Bells::default(),
+            crowds: stages::mailbox::Crowds::default(),
         };
         let lists = config
             .revocation

@@ -67,6 +67,10 @@ const MOVES_MAX: usize = 5;
 /// What begins so is read again within milliseconds, by the next stage; what lies in a mailbox, when somebody looks.
 const SOON: [&str; 2] = ["spool/", "letters/"];
 
+fn is_soon_again(key: &BlobKey) -> bool {
+    SOON.iter().any(|prefix| key.as_str().starts_with(prefix))
+}
+
 /// The blobs of one provider.
 pub struct Segments {
     // In this order they end: what was asked is written, then the index.
@@ -198,11 +202,11 @@ impl Segments {
         let became = if len > self.sizes.inline_bytes {
             self.put_file(key, seen, body, known).await?
         } else {
-            let key = key.as_str().to_owned();
             let sha256 = known.unwrap_or_else(|| sha256(body.chunks()));
-            if SOON.iter().any(|prefix| key.starts_with(prefix)) {
+            if is_soon_again(key) {
                 self.shared.recent.put(sha256, &body);
             }
+            let key = key.as_str().to_owned();
             self.change(What::Put { key, seen, body: Body::Here(body), sha256, len }).await?
         };
         Ok(as_put(became))
@@ -242,12 +246,16 @@ impl Blobs for Segments {
     }
 
     async fn get(&self, key: &BlobKey) -> Result<Option<Bytes>, BlobError> {
-        self.read(key, |e| e.len, |shared, entry| shared.get(entry)).await
+        let is_soon = is_soon_again(key);
+        self.read(key, |e| e.len, move |shared, entry| shared.get(entry, is_soon)).await
     }
 
     async fn get_hashed(&self, key: &BlobKey) -> Result<Option<(Bytes, [u8; 32])>, BlobError> {
         // What is read is compared with its digest, and what is in memory is found by it.
-        let read = |shared: &Shared, entry: &Entry| Ok(shared.get(entry)?.map(|body| (body, entry.sha256)));
+        let is_soon = is_soon_again(key);
+        let read = move |shared: &Shared, entry: &Entry| {
+            Ok(shared.get(entry, is_soon)?.map(|body| (body, entry.sha256)))
+        };
         self.read(key, |e| e.len, read).await
     }
 

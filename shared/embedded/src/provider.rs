@@ -119,6 +119,7 @@ impl Provider {
             verifier: Arc::new(Verifier::new(config.anchors)),
             limits: config.limits,
             bells: stages::mailbox::Bells::default(),
+            crowds: stages::mailbox::Crowds::default(),
         };
         Ok(Self { rim, queue, index, blobs, snapshots, counters, workers: None, _lock: lock })
     }

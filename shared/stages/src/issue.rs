@@ -39,7 +39,7 @@ pub async fn issue(rim: &Rim, act: &RowKey) -> Result<(), StageError> {
     // 3. One commit: the log entry with the digest of what is stored, the debt gone, the next one owed.
     //    A race for a recipient's row or a mailbox is settled by reading again; the stored bytes are the same.
     for attempt in 0..RACES_MAX {
-        let files = attempt == 0 && rim.facts.is_far() && is_for_a_quiet_mailbox(&found.value);
+        let files = attempt == 0 && rim.facts.is_far() && is_for_a_quiet_mailbox(rim, &found.value);
         let finished =
             if files { file(rim, found, &issued).await } else { finish(rim, found, &issued).await };
         match finished {
@@ -174,16 +174,22 @@ async fn finish(rim: &Rim, mut found: Found<ActRow>, issued: &IssuedBytes) -> Re
     rim.commit(draft).await
 }
 
-/// Whether its mailbox hardly gets anything else at the same time: no receipts for many recipients.
-fn is_for_a_quiet_mailbox(act: &ActRow) -> bool {
-    act.home().is_some() && act.document.letter.recipients.len() <= QUIET_RECIPIENTS_MAX
+/// Whether its mailbox hardly gets anything else at the same time: no receipts for many recipients, and nothing was lost
+/// there lately.
+fn is_for_a_quiet_mailbox(rim: &Rim, act: &ActRow) -> bool {
+    let is_quiet = |mailbox| !rim.crowds.has(mailbox, rim.now());
+    act.home().is_some_and(is_quiet) && act.document.letter.recipients.len() <= QUIET_RECIPIENTS_MAX
 }
 
 /// Issues it and files it in one commit, without another job between: each is paid for. Lost to another commit of the
 /// mailbox, its filing is owed instead, and waits in line with the others.
 async fn file(rim: &Rim, found: Found<ActRow>, issued: &IssuedBytes) -> Result<(), StageError> {
-    let entry = entry(&found.value, issued);
-    deliver::at_once(rim, found, issued, entry).await
+    let (entry, home) = (entry(&found.value, issued), found.value.home().cloned());
+    let filed = deliver::at_once(rim, found, issued, entry).await;
+    if let (Err(StageError::Raced), Some(mailbox)) = (&filed, home) {
+        rim.crowds.note(&mailbox, rim.now());
+    }
+    filed
 }
 
 /// What a message to our own service mailbox is for: M7 and M9 are consumed where they are made.

@@ -19,6 +19,7 @@
 mod append;
 mod bells;
 mod copy;
+mod crowds;
 mod desk;
 mod discard;
 mod flags;
@@ -40,6 +41,7 @@ mod view;
 pub use append::{Appended, NewMessage, append};
 pub use bells::{Bells, Ear};
 pub use copy::{Copied, copy, move_to};
+pub use crowds::Crowds;
 pub(crate) use desk::Desk;
 pub(crate) use discard::discard;
 pub use flags::{Flags, Keywords};

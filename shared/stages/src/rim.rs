@@ -10,7 +10,7 @@ use crate::{
     BlobKey, StageError,
     jobs::Hint,
     log::LogEntry,
-    mailbox::Bells,
+    mailbox::{Bells, Crowds},
     ports::{
         BlobError, Blobs, Carrier, Clock, Commit, Committed, Debt, Directory, Facts, FactsError, Ids, Lookup,
         Queue, Row, RowKey, Scanner, Signer, Table, Write,
@@ -47,6 +47,8 @@ pub struct Rim {
     pub limits: pec::check::Limits,
     /// Who is told at once that a mailbox changed.
     pub bells: Bells,
+    /// Mailboxes where commits were lost lately.
+    pub crowds: Crowds,
 }
 
 /// The typed body of a row: where it lives, and how it is found again.

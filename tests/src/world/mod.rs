@@ -24,7 +24,7 @@ use stages::{
     Job, Rim, SpoolId,
     door::{self, Arrival, DoorError, Submission},
     ids::MailboxId,
-    mailbox::Bells,
+    mailbox::{Bells, Crowds},
     ports::{Clock, Commit, Committed, Destination, Facts, Relayed, RowKey, Write},
     rows::SpoolRow,
     watch,
@@ -187,6 +187,7 @@ impl World {
             verifier: Arc::clone(&self.verifier),
             limits: Limits::default(),
             bells: Bells::default(),
+            crowds: Crowds::default(),
         }
     }
 

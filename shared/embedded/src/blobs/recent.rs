@@ -28,9 +28,14 @@ impl Recent {
     pub(super) fn put(&self, sha256: [u8; 32], body: &Rope) {
         let mut copy = Vec::with_capacity(body.len());
         body.chunks().for_each(|chunk| copy.extend_from_slice(chunk));
+        self.keep(sha256, Bytes::from(copy));
+    }
+
+    /// Keeps a body that has its buffer for itself.
+    pub(super) fn keep(&self, sha256: [u8; 32], body: Bytes) {
         let mut halves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        halves.young_bytes += copy.len();
-        halves.young.insert(sha256, Bytes::from(copy));
+        halves.young_bytes += body.len();
+        halves.young.insert(sha256, body);
         if halves.young_bytes > HALF_BYTES {
             halves.young_bytes = 0;
             let halves = &mut *halves;

@@ -34,6 +34,9 @@ const WAITING_MAX: usize = 65_536;
 /// How long a put waits for the index.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// Octets of a body that is kept in memory after it was read, at most.
+const RECENT_BYTES_MAX: usize = 256 << 10;
+
 pub(super) struct Shared {
     pub disk: Arc<dyn Disk>,
     pub dir: PathBuf,
@@ -206,11 +209,15 @@ impl Shared {
     }
 
     /// A whole body: from memory, or read and compared with its digest.
-    pub(super) fn get(&self, entry: &Entry) -> Result<Option<Bytes>, ReadError> {
-        match self.recent.get(&entry.sha256) {
-            Some(body) => Ok(Some(body)),
-            None => self.read_whole(entry),
+    pub(super) fn get(&self, entry: &Entry, is_soon_again: bool) -> Result<Option<Bytes>, ReadError> {
+        if let Some(body) = self.recent.get(&entry.sha256) {
+            return Ok(Some(body));
         }
+        let found = self.read_whole(entry)?;
+        if let Some(body) = found.as_ref().filter(|body| is_soon_again && body.len() <= RECENT_BYTES_MAX) {
+            self.recent.keep(entry.sha256, body.clone());
+        }
+        Ok(found)
     }
 
     /// Reads a whole body and compares its digest.

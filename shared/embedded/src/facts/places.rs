@@ -20,8 +20,19 @@ pub(super) struct Place {
     pub lookup: Option<Lookup>,
 }
 
-/// Rows of one partition by `sk`, all of them.
-type Rows = HashMap<String, Place>;
+/// Rows of one partition, all of them. Mostly they are a handful.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Rows(Vec<(String, Place)>);
+
+impl Rows {
+    pub(super) fn get(&self, sk: &str) -> Option<&Place> {
+        self.0.iter().find(|(known, _)| known == sk).map(|(_, place)| place)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
 
 /// Two halves: what is used goes into the young one; when that is full, the old one goes.
 #[derive(Default)]
@@ -34,7 +45,7 @@ pub(super) struct Places {
 impl Places {
     /// A partition was made: nothing is in it.
     pub(super) fn begin(&mut self, partition: i64) {
-        self.take_in(partition, Rows::new());
+        self.take_in(partition, Rows::default());
     }
 
     /// The rows of a partition, if it is known.
@@ -49,10 +60,10 @@ impl Places {
             self.young.remove(&partition);
             return;
         }
-        match rows.get_mut(sk) {
-            Some(known) => *known = place,
+        match rows.0.iter_mut().find(|(known, _)| known == sk) {
+            Some((_, known)) => *known = place,
             None => {
-                rows.insert(sk.to_owned(), place);
+                rows.0.push((sk.to_owned(), place));
                 self.young_size += 1;
             }
         }
@@ -61,7 +72,7 @@ impl Places {
     /// A row is gone.
     pub(super) fn removed(&mut self, partition: i64, sk: &str) {
         if let Some(rows) = self.known(partition) {
-            rows.remove(sk);
+            rows.0.retain(|(known, _)| known != sk);
         }
     }
 
@@ -101,9 +112,9 @@ mod tests {
         places.wrote(8, "a", place(2));
         places.wrote(8, "a", Place { version: 2, ..place(2) });
         assert_eq!(places.of(8).and_then(|rows| rows.get("a")).map(|p| p.version), Some(2));
-        assert_eq!(places.of(8).map(|rows| rows.contains_key("b")), Some(false));
+        assert_eq!(places.of(8).map(|rows| rows.get("b").is_some()), Some(false));
         places.removed(8, "a");
-        assert_eq!(places.of(8).map(HashMap::len), Some(0));
+        assert_eq!(places.of(8).map(Rows::len), Some(0));
     }
 
     #[test]
@@ -115,7 +126,7 @@ mod tests {
             places.begin(n);
             places.wrote(n, "a", place(n));
             if n % 1000 == 0 {
-                assert!(places.of(0).is_some_and(|rows| rows.contains_key("a")), "{n}");
+                assert!(places.of(0).is_some_and(|rows| rows.get("a").is_some()), "{n}");
             }
         }
         assert_eq!(places.of(1), None);

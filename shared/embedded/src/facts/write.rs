@@ -246,7 +246,7 @@ fn entry_exists(
 ) -> rusqlite::Result<bool> {
     let Some(partition) = partitions.find(db, LOG, &entry.pec_id)? else { return Ok(false) };
     if let Some(entries) = partitions.places.of(partition) {
-        return Ok(entries.contains_key(&entry.sk));
+        return Ok(entries.get(&entry.sk).is_some());
     }
     db.prepare_cached("SELECT 1 FROM log WHERE partition = ?1 AND sk = ?2")?
         .exists(params![partition, entry.sk])
