@@ -123,7 +123,7 @@ pub struct ActRow {
     /// Which act.
     pub key: ActKey,
     /// Every input of the document. Of a letter that is in the head, only the id is here as the row is read; who issues
-    /// the act reads it [with the head](crate::acts::read).
+    /// the act reads it with the head (`acts::read`).
     pub document: Document,
     /// Whether the letter is that of the head of the partition, which never changes.
     pub letter_in_head: bool,
