@@ -102,6 +102,42 @@ pub(crate) fn of(entity: &Entity) -> Result<PecMessage, ReadError> {
     })
 }
 
+/// What a receipt takes out of an envelope.
+pub(crate) struct Enclosed {
+    /// As in [`PecMessage::kind`].
+    pub kind: Kind,
+    /// Whether its certification data have this `identificativo`.
+    pub is_of_the_letter: bool,
+    /// As in [`PecMessage::postacert`].
+    pub postacert: Option<Bytes>,
+}
+
+/// As [`read`], and no more than what a receipt about this letter needs: the certification data were read when the
+/// envelope came in, and are looked at for the letter's id only.
+///
+/// # Errors
+/// [`ReadError`]
+pub(crate) fn enclosed(message: &Bytes, pec_id: &str) -> Result<Enclosed, ReadError> {
+    let entity = Entity::parse(message, &Limits::default()).map_err(structure)?;
+    let (_, kind) = classify(entity.headers())?;
+    let mixed = signed_content(&entity)?;
+    let is_of_the_letter = match daticert_xml(mixed)? {
+        Some(xml) if says_id(&xml, pec_id) => true,
+        // Written in another way, perhaps.
+        Some(xml) => daticert::read(&xml).is_ok_and(|read| read.pec_id == pec_id),
+        None => false,
+    };
+    Ok(Enclosed { kind, is_of_the_letter, postacert: postacert(mixed)? })
+}
+
+/// Whether an element of certification data is this id, as we write it. A comment could look so too: it is our own store
+/// that is looked at here, not the sender.
+fn says_id(xml: &[u8], pec_id: &str) -> bool {
+    let is_plain = !pec_id.is_empty() && !pec_id.contains(['<', '>', '&']);
+    let element = format!("<identificativo>{pec_id}</identificativo>");
+    is_plain && memchr::memmem::find(xml, element.as_bytes()).is_some()
+}
+
 /// What a header says that its message is; the timeout notices are not told apart yet.
 fn classify(headers: &Headers) -> Result<(String, Kind), ReadError> {
     let (field, wire_kind) = classifying_field(headers)?;

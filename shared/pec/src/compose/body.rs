@@ -80,14 +80,15 @@ fn wrapped_sender(document: &Document, facts: &OriginalFacts) -> Option<String> 
 /// postacert.eml of the transport envelope of this letter, byte for byte (RFC 6109 §3.3.2.1).
 fn enclosed(document: &Document, envelope: &Bytes) -> Result<Bytes, ComposeError> {
     let failed = |why: &str| ComposeError::Source(why.to_owned());
-    let message = read::read(envelope).map_err(|error| ComposeError::Source(error.to_string()))?;
-    if message.kind != Kind::TransportEnvelope {
+    let read = read::enclosed(envelope, &document.letter.pec_id);
+    let enclosed = read.map_err(|error| ComposeError::Source(error.to_string()))?;
+    if enclosed.kind != Kind::TransportEnvelope {
         return Err(failed("it is no transport envelope"));
     }
-    if message.certification.is_none_or(|c| c.pec_id != document.letter.pec_id) {
+    if !enclosed.is_of_the_letter {
         return Err(failed("it is the envelope of another letter"));
     }
-    message.postacert.ok_or_else(|| failed("it has no postacert.eml"))
+    enclosed.postacert.ok_or_else(|| failed("it has no postacert.eml"))
 }
 
 /// The multipart/mixed that is signed: text, certification data, original.
@@ -114,8 +115,12 @@ pub(super) fn content(document: &Document, material: &Material, boundaries: &Bou
 pub(super) fn signature_part(boundary: &str, cms: &[u8]) -> Vec<u8> {
     let head = part_head(&format!("application/pkcs7-signature; name=\"{}\"", words::SIGNATURE), "base64");
     let disposition = format!("Content-Disposition: attachment; filename=\"{}\"\r\n", words::SIGNATURE);
-    let mut part = format!("\r\n--{boundary}\r\n{head}{disposition}\r\n").into_bytes();
-    part.extend(encode::base64_lines(cms));
+    let start = format!("\r\n--{boundary}\r\n{head}{disposition}\r\n");
+    let encoded = encode::base64_lines(cms);
+    // The last delimiter follows.
+    let mut part = Vec::with_capacity(start.len() + encoded.len() + boundary.len() + 8);
+    part.extend_from_slice(start.as_bytes());
+    part.extend_from_slice(&encoded);
     part
 }
 

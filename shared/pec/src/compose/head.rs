@@ -80,9 +80,17 @@ pub(super) fn status_fields(groups: &[Vec<(&str, String)>]) -> Vec<u8> {
     head.octets
 }
 
-#[derive(Default)]
 struct Head {
     octets: Vec<u8>,
+}
+
+/// Octets of most headers.
+const USUAL_BYTES: usize = 1024;
+
+impl Default for Head {
+    fn default() -> Self {
+        Self { octets: Vec::with_capacity(USUAL_BYTES) }
+    }
 }
 
 impl Head {
