@@ -37,7 +37,8 @@ fn who_sends_too_much_is_told_when_there_is_room_again() {
     provider.stop();
 
     let provider = Provider::start_with(&data, &limits);
-    assert!(stderr(&send(&provider)).contains(said));
+    let over = stderr(&send(&provider));
+    assert!(over.contains(said), "{over}");
     let demo: Value = serde_json::from_slice(&fs::read(data.join("demo.json")).unwrap()).unwrap();
     let password = demo["accounts"][0]["password"].as_str().unwrap();
     let doors: Value = serde_json::from_slice(&fs::read(data.join("doors.json")).unwrap()).unwrap();

@@ -14,6 +14,7 @@ use pec::{Address, Transaction};
 use stages::{
     door::{self, Channel, DoorError, Submission},
     rates::RateError,
+    registry::Mailbox,
 };
 use tokio::{sync::SemaphorePermit, time::timeout};
 
@@ -27,6 +28,10 @@ use crate::view;
 
 /// Octets of an idempotency key.
 const KEY_BYTES_MAX: usize = 255;
+/// Octets of the body of a refused letter that are read.
+const PASSED_OVER_BYTES_MAX: usize = 1 << 20;
+/// For how long they are read.
+const PASSED_OVER: Duration = Duration::from_secs(2);
 /// Between two pieces of a body.
 const PIECE: Duration = Duration::from_secs(30);
 /// For a whole body.
@@ -40,19 +45,17 @@ pub(super) async fn submit(
 ) -> Result<(StatusCode, Json<Submitted>), Refused> {
     // 1. The transaction and the account, before the first octet of the body is read.
     let (parts, body) = request.into_parts();
-    let transaction = transaction(&parts.headers)?;
-    if transaction.reverse_path.as_ref() != Some(&mailbox.address) {
-        return Err(Refused::ForeignSender);
-    }
-    let idempotency_key = idempotency_key(&parts.headers)?;
-    door.rates.admit(&mailbox.id, &mailbox.organisation, transaction.forward_paths.len()).await?;
+    let Admitted { transaction, idempotency_key, length } = match admit(&door, &mailbox, &parts.headers).await
+    {
+        Ok(admitted) => admitted,
+        Err(refused) => {
+            pass_over(&parts.headers, body).await;
+            return Err(refused);
+        }
+    };
 
     // 2. The body, within bounds of size, time, and memory of all requests.
     let limit = door.rim.limits.technical_bytes_max;
-    let length = length(&parts.headers)?;
-    if length.is_some_and(|length| length > limit) {
-        return Err(Refused::TooLarge(limit));
-    }
     let _memory = reserve(&door, length.unwrap_or(limit)).await?;
     let raw = timeout(BODY, collect(body, length, limit)).await.map_err(|_| Refused::TooSlow)??;
 
@@ -68,6 +71,47 @@ pub(super) async fn submit(
     let spool = door::submit(&door.rim, submission).await?;
     let pec_id = spool.pec_id(&pec_domain);
     Ok((StatusCode::ACCEPTED, Json(Submitted { spool_id: spool.to_string(), pec_id })))
+}
+
+/// What is known of a letter before its body is read.
+struct Admitted {
+    transaction: Transaction,
+    idempotency_key: Option<String>,
+    length: Option<u64>,
+}
+
+/// Whether this account may send this letter, as far as its header says.
+async fn admit(door: &Door, mailbox: &Mailbox, headers: &HeaderMap) -> Result<Admitted, Refused> {
+    let transaction = transaction(headers)?;
+    if transaction.reverse_path.as_ref() != Some(&mailbox.address) {
+        return Err(Refused::ForeignSender);
+    }
+    let idempotency_key = idempotency_key(headers)?;
+    door.rates.admit(&mailbox.id, &mailbox.organisation, transaction.forward_paths.len()).await?;
+    let (length, limit) = (length(headers)?, door.rim.limits.technical_bytes_max);
+    if length.is_some_and(|length| length > limit) {
+        return Err(Refused::TooLarge(limit));
+    }
+    Ok(Admitted { transaction, idempotency_key, length })
+}
+
+/// Reads what is short of a body to its end, for nothing: a client that still writes when the connection is closed loses
+/// our answer with it (RFC 9112 §9.6). One that waits for a word of ours (`Expect`, RFC 9110 §10.1.1) writes nothing.
+async fn pass_over(headers: &HeaderMap, mut body: Body) {
+    let is_long = length(headers).ok().flatten().is_some_and(|bytes| bytes > PASSED_OVER_BYTES_MAX as u64);
+    if is_long || headers.contains_key(header::EXPECT) {
+        return;
+    }
+    let mut left = PASSED_OVER_BYTES_MAX;
+    let read = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            let Some(rest) = left.checked_sub(bytes) else { return };
+            left = rest;
+        }
+    };
+    // Whoever takes longer finds the connection closed.
+    let _ = timeout(PASSED_OVER, read).await;
 }
 
 /// `GET /v1/letters/{id}`: by PEC id or by spool id; only one's own.

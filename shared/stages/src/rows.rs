@@ -17,6 +17,8 @@ use crate::{
 };
 
 mod act;
+#[cfg(test)]
+mod tests;
 
 pub use act::{ActKey, ActRow, IssuedBytes, Next, Parcel};
 
