@@ -263,8 +263,7 @@ def queries(aws, outputs, sent):
         "What began on a day: letters accepted, refused or received; their other entries are found by the PEC id": (
             lambda out: (
                 f"{at}\t{identifier}\torigin#accepted#" in lines(out)
-                and out.count(f"\t{identifier}\tdestination#received#") == 1
-                and out.count(f"\t{identifier}\t") == 2
+                and out.count(f"\t{identifier}\t") == 1  # what we received of ourselves began with its acceptance
             )
         ),
         "The copy of an entry in the vault: this, not the table, is evidence": lambda out: (
