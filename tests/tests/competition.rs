@@ -57,6 +57,11 @@ fn ends(world: &World, first: &Job, second: &Job) -> Vec<Evidence> {
         .collect()
 }
 
+/// Messages in all folders of the sender.
+fn filed_for_the_sender(evidence: &Evidence) -> usize {
+    evidence.mailboxes.iter().filter(|((m, _), _)| m == "m-mittente").map(|(_, f)| f.len()).sum()
+}
+
 fn outcome(evidence: &Evidence) -> Outcome {
     evidence.recipients[0].outcome.clone().expect("settled")
 }
@@ -138,9 +143,7 @@ fn two_filings_into_one_mailbox() {
     let first = until(&world, is_receipt);
     let second = until(&world, is_receipt);
     for evidence in ends(&world, &first, &second) {
-        let filed: usize =
-            evidence.mailboxes.iter().filter(|((m, _), _)| m == "m-mittente").map(|(_, f)| f.len()).sum();
-        assert_eq!(filed, 3);
+        assert_eq!(filed_for_the_sender(&evidence), 3);
     }
 }
 
@@ -152,9 +155,7 @@ fn two_receipts_filed_at_once() {
     let first = until(&world, is_delivery);
     let second = until(&world, is_delivery);
     for evidence in ends(&world, &first, &second) {
-        let filed: usize =
-            evidence.mailboxes.iter().filter(|((m, _), _)| m == "m-mittente").map(|(_, f)| f.len()).sum();
-        assert_eq!(filed, 3);
+        assert_eq!(filed_for_the_sender(&evidence), 3);
         assert_eq!(evidence.acts_of(Kind::Delivery).len(), 2);
     }
 }
@@ -187,9 +188,7 @@ fn the_same_receipt_twice_at_once() {
     let second = world.queue.drain().into_iter().find(is_receive).expect("the second receipt");
     for evidence in ends(&world, &first, &second) {
         assert_eq!(outcome(&evidence), Outcome::Delivered);
-        let filed: usize =
-            evidence.mailboxes.iter().filter(|((m, _), _)| m == "m-mittente").map(|(_, f)| f.len()).sum();
-        assert_eq!(filed, 2, "acceptance and delivery");
+        assert_eq!(filed_for_the_sender(&evidence), 2, "acceptance and delivery");
     }
 }
 

@@ -83,11 +83,7 @@ pub(crate) async fn took_in_charge(
     head: &OriginHead,
     recipient: &Address,
 ) -> Result<Option<Instant>, StageError> {
-    let envelope = ActKey {
-        partition: Partition::origin(&head.letter.pec_id),
-        kind: Kind::TransportEnvelope,
-        discriminator: String::new(),
-    };
+    let envelope = ActKey::envelope(&head.letter.pec_id);
     let act = rim.read::<ActRow>(&envelope.row()).await?;
     let Some(issued) = act.and_then(|act| act.value.issued) else { return Ok(None) };
     let partition = Partition::destination(&head.environment, &head.letter.pec_id, &issued.sha256);

@@ -11,7 +11,7 @@ use crate::{
     BlobKey, Job, Rim, SpoolId, StageError,
     acts::{self, Desk},
     dispatch,
-    ids::{Door, Partition, Side},
+    ids::{Door, Side},
     log::{About, Event, LogEntry},
     origin,
     ports::{RowKey, Table},
@@ -153,11 +153,7 @@ fn entry(desk: &Desk, head: &OriginHead, row: &OriginRecipient, word: &str) -> L
 /// M6 cancels what dispatch still owes to the recipient: no later attempt, no M12 (D18). A transaction that is under
 /// way is no later attempt; dispatch reads the recipient's row before each of its own.
 async fn cancel(rim: &Rim, draft: &mut Draft, row: &OriginRecipient) -> Result<(), StageError> {
-    let envelope = ActKey {
-        partition: Partition::origin(&row.pec_id),
-        kind: pec::Kind::TransportEnvelope,
-        discriminator: String::new(),
-    };
+    let envelope = ActKey::envelope(&row.pec_id);
     let Some(act) = rim.read::<ActRow>(&envelope.row()).await? else { return Ok(()) };
     let Next::Send { parcels, .. } = &act.value.next else { return Ok(()) };
     let address = &row.recipient.address;

@@ -24,6 +24,15 @@ pub struct ActKey {
     pub discriminator: String,
 }
 impl ActKey {
+    /// The transport envelope of a letter of ours.
+    #[must_use]
+    pub fn envelope(pec_id: &str) -> Self {
+        Self {
+            partition: Partition::origin(pec_id),
+            kind: Kind::TransportEnvelope,
+            discriminator: String::new(),
+        }
+    }
     /// The key of its row.
     #[must_use]
     pub fn row(&self) -> RowKey {
