@@ -5,7 +5,7 @@ use std::process::Command;
 use clap::{Args, Subcommand};
 
 use crate::{
-    run::{Result, build, root, sh},
+    run::{Build, Result, root, sh},
     tools,
 };
 
@@ -55,15 +55,15 @@ enum What {
 impl Bench {
     /// The programs with little work, unoptimised: that they run, not how fast.
     pub fn smoke() -> Result {
-        let pipeline = build("sigillo-bench", &["--bin", "bench-pipeline"], false)?;
+        let pipeline = Build::LikeTests.program("sigillo-bench", "bench-pipeline")?;
         sh(Command::new(pipeline).args(["--letters", "20", "--json"]).current_dir(root()))?;
-        let smime = build("sigillo-bench", &["--bin", "bench-smime"], false)?;
+        let smime = Build::LikeTests.program("sigillo-bench", "bench-smime")?;
         sh(Command::new(smime).args(["--size-kb", "10", "--budget-ms", "50"]).current_dir(root()))?;
-        let imap = build("sigillo-bench", &["--bin", "bench-imap"], false)?;
-        let sigillo = build("sigillo", &["--bin", "sigillo"], false)?;
+        let imap = Build::LikeTests.program("sigillo-bench", "bench-imap")?;
+        let sigillo = Build::LikeTests.program("sigillo", "sigillo")?;
         let few = ["--alone", "--messages", "100", "--bodies", "50", "--idle", "5", "--runs", "1", "--json"];
         sh(Command::new(imap).arg("--sigillo").arg(&sigillo).args(few).current_dir(root()))?;
-        let smtp = build("sigillo-bench", &["--bin", "bench-smtp"], false)?;
+        let smtp = Build::LikeTests.program("sigillo-bench", "bench-smtp")?;
         let few = ["--alone", "--messages", "20", "--sessions", "2", "--json"];
         sh(Command::new(smtp).arg("--sigillo").arg(sigillo).args(few).current_dir(root()))
     }
@@ -76,11 +76,11 @@ impl Bench {
             What::Smtp { options } => ("bench-smtp", options),
             What::Imap { options } => ("bench-imap", options),
         };
-        let program = build("sigillo-bench", &["--bin", name], true)?;
+        let program = Build::Release.program("sigillo-bench", name)?;
         let mut program = Command::new(program);
         if matches!(self.what, What::Imap { .. } | What::Smtp { .. }) {
             tools::ensure_peers()?;
-            program.arg("--sigillo").arg(build("sigillo", &["--bin", "sigillo"], true)?);
+            program.arg("--sigillo").arg(Build::Release.program("sigillo", "sigillo")?);
         }
         sh(program.args(options).current_dir(root()))
     }

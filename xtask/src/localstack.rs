@@ -16,7 +16,7 @@ use std::{
 use clap::{Args, Subcommand};
 
 use crate::{
-    run::{self, Error, Result, root, sh},
+    run::{Build, Error, Result, root, sh},
     tools,
 };
 
@@ -87,7 +87,7 @@ impl Localstack {
 impl Up {
     fn run(&self) -> Result {
         tools::ensure_emulator()?;
-        let functions = Functions::build(self.release)?;
+        let functions = Functions::build(if self.release { Build::Release } else { Build::Alone })?;
         let emulator = Emulator::start(&state(), self.port)?;
         seed(&emulator, &functions)?;
         println!("endpoint  {}  (credentials test / test, region eu-south-1)", emulator.endpoint);
@@ -113,7 +113,7 @@ impl Test {
             lint()?;
         }
         // 2. The template as it is deployed, and letters through all of it.
-        let functions = Functions::build(self.release)?;
+        let functions = Functions::build(if self.release { Build::Release } else { Build::LikeTests })?;
         let emulator = Emulator::start_anew("test")?;
         let tested = seed(&emulator, &functions)
             .and_then(|()| operators(&emulator))
@@ -274,11 +274,11 @@ enum Functions {
 }
 
 impl Functions {
-    fn build(release: bool) -> Result<Self> {
-        if release {
+    fn build(build: Build) -> Result<Self> {
+        if build == Build::Release {
             return artifacts().map(Self::Each);
         }
-        let built = run::build("sigillo-functions", &["--bin", "functions"], false)?;
+        let built = build.program("sigillo-functions", "functions")?;
         let folder = root().join("target/localstack");
         fs::create_dir_all(&folder)?;
         // Symbols are most of a quick build, and would be packed, stored and unpacked.
@@ -359,7 +359,7 @@ fn script(name: &str, endpoint: &str) -> Result {
 /// What operators do with `--aws`, and what mail programs do with the gateway.
 fn operators(emulator: &Emulator) -> Result {
     tools::ensure()?; // dnsmasq
-    let sigillo = run::build("sigillo", &["--bin", "sigillo", "--features", "aws"], false)?;
+    let sigillo = Build::LikeTests.program("sigillo", "sigillo")?;
     let script = |name: &str, more: &[&Path]| {
         let mut command = python();
         command.arg(root().join("localstack").join(name)).arg(&sigillo).args(more);

@@ -3,8 +3,12 @@
 use std::{
     fmt, io,
     path::PathBuf,
-    process::{Command, ExitStatus},
+    process::{Command, ExitStatus, Stdio},
+    time::Instant,
 };
+
+/// The program with all that it can do; the AWS crates are built for the tests anyway.
+pub const WITH_AWS: &str = "sigillo/aws";
 
 /// Why a task ended.
 #[derive(Debug)]
@@ -62,15 +66,27 @@ pub fn words(command: &Command) -> String {
     text
 }
 
+fn say(words: &str) {
+    eprintln!("\x1b[1m$ {words}\x1b[0m");
+}
+
 /// Runs a command, its output shown.
 pub fn sh(command: &mut Command) -> Result {
     let words = words(command);
-    eprintln!("\x1b[1m$ {words}\x1b[0m");
+    say(&words);
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Error::Ended(words, status)),
         Err(error) => Err(Error::Start(words, error)),
     }
+}
+
+/// Runs a part of a task, and says how long it took.
+pub fn timed<T>(part: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    let begin = Instant::now();
+    let result = run()?;
+    eprintln!("\x1b[1m{part}: {} s\x1b[0m", begin.elapsed().as_secs());
+    Ok(result)
 }
 
 /// Runs a command and gives its standard output.
@@ -84,24 +100,38 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
-/// Builds one binary and gives its path, as cargo names it.
-pub fn build(package: &str, bin: &[&str], release: bool) -> Result<PathBuf> {
-    let mut command = cargo();
-    command.args(["build", "--package", package]).args(bin);
-    if release {
-        command.arg("--release");
+/// How a program of ours is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Build {
+    /// By itself, with no more of its dependencies than it asks for: what a reader waits for least.
+    Alone,
+    /// With the features that dependencies have in the tests of the whole workspace: after them nothing is left to compile
+    /// but the program. Built alone, tokio and der differ by a feature, and all that stands on them is compiled again.
+    LikeTests,
+    /// As it is measured.
+    Release,
+}
+
+impl Build {
+    /// Builds one program and gives its path, as cargo names it.
+    pub fn program(self, package: &str, name: &str) -> Result<PathBuf> {
+        let mut command = cargo();
+        command.args(["build", "--locked", "--message-format=json-render-diagnostics", "--bin", name]);
+        match self {
+            Self::Alone => command.args(["--package", package]),
+            // One test of the smallest kind: with it, cargo resolves features as for tests.
+            Self::LikeTests => {
+                command.args(["--workspace", "--features", WITH_AWS, "--test", "contract_memory"])
+            }
+            Self::Release => command.args(["--package", package, "--release"]),
+        };
+        say(&words(&command));
+        let messages = output(command.stderr(Stdio::inherit()))?;
+        messages
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .filter(|m| m.pointer("/target/name").is_some_and(|n| n == name))
+            .find_map(|m| m.get("executable").and_then(|e| e.as_str()).map(PathBuf::from))
+            .ok_or_else(|| Error::Other(format!("cargo named no executable {name}")))
     }
-    sh(&mut command)?;
-    let mut command = cargo();
-    command.args(["build", "--quiet", "--package", package]).args(bin).arg("--message-format=json");
-    if release {
-        command.arg("--release");
-    }
-    let messages = output(&mut command)?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter_map(|m| m.get("executable").and_then(|e| e.as_str()).map(PathBuf::from))
-        .next_back()
-        .ok_or_else(|| Error::Other(format!("cargo named no executable of {package}")))
 }

@@ -4,12 +4,9 @@ use clap::Args;
 
 use crate::{
     localstack::{self, Emulator},
-    run::{self, Result, sh},
+    run::{self, Result, WITH_AWS, sh, timed},
     tools,
 };
-
-/// The program with all that it can do; the AWS crates are built for the tests anyway.
-const WITH_AWS: &str = "sigillo/aws";
 
 /// Every check and every test.
 #[derive(Args)]
@@ -22,54 +19,70 @@ pub struct Test {
 impl Test {
     /// Runs it.
     pub fn run(&self) -> Result {
-        // 1. What the tests run against.
-        tools::ensure()?;
-        tools::ensure_emulator()?;
-        // 2. What needs no run.
-        if !self.tests_only {
-            sh(run::cargo().args(["fmt", "--all", "--check"]))?;
-            sh(run::cargo().args([
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--features",
-                WITH_AWS,
-                "--locked",
-                "--",
-                "-D",
-                "warnings",
-            ]))?;
-            sh(run::cargo()
-                .args(["doc", "--workspace", "--no-deps", "--features", WITH_AWS, "--locked"])
-                .env("RUSTDOCFLAGS", "-D warnings"))?;
-            if tools::on_path("cargo-deny") {
-                sh(run::cargo().args(["deny", "--offline", "check", "bans", "licenses", "sources"]))?;
+        timed("all checks and tests", || {
+            // 1. What the tests run against.
+            timed("tools", || tools::ensure().and_then(|()| tools::ensure_emulator()))?;
+            // 2. What needs no run.
+            if !self.tests_only {
+                timed("formatting, lints, documentation", without_a_run)?;
             }
-        }
-        // 3. All tests, those of the AWS form against one emulator.
-        let emulator = Emulator::start_anew("tests")?;
-        let tested = tests(&emulator.endpoint);
-        emulator.end()?;
-        tested?;
-        // What the program says that was built without AWS, as `cargo xtask up` builds it.
-        sh(run::cargo().args(["test", "--package", "sigillo", "--lib", "--locked", "without_aws"]))?;
-        // 4. The README's commands, as a reader would run them; the benchmarks with a few letters.
-        crate::up::Up::once_in_scratch()?;
-        crate::bench::Bench::smoke()?;
-        // 5. The AWS form as it is deployed.
-        localstack::Test::default().run()
+            // 3. All tests, those of the AWS form against one emulator.
+            timed("tests are built", || tests(&["--no-run"], None))?;
+            let emulator = Emulator::start_anew("tests")?;
+            let tested = timed("tests", || tests(&[], Some(&emulator.endpoint)));
+            emulator.end()?;
+            tested?;
+            timed("the program without AWS", without_aws)?;
+            // 4. The README's commands, as a reader would run them; the benchmarks with a few letters.
+            timed("the README's letter", crate::up::Up::once_in_scratch)?;
+            timed("benchmarks with little work", crate::bench::Bench::smoke)?;
+            // 5. The AWS form as it is deployed.
+            timed("the AWS form as it is deployed", || localstack::Test::default().run())
+        })
     }
 }
 
-/// Nextest where it is installed, and the documentation's examples, which it does not run.
-fn tests(emulator: &str) -> Result {
-    let cargo = |words: &[&str]| sh(run::cargo().args(words).env("SIGILLO_AWS_ENDPOINT", emulator));
-    if tools::on_path("cargo-nextest") {
-        cargo(&["nextest", "run", "--workspace", "--features", WITH_AWS, "--locked"])?;
-        cargo(&["test", "--workspace", "--doc", "--features", WITH_AWS, "--locked"])
-    } else {
-        cargo(&["test", "--workspace", "--features", WITH_AWS, "--locked"])
+/// Formatting, lints, documentation; licences and sources where cargo-deny is there.
+fn without_a_run() -> Result {
+    let cargo = |words: &[&str]| {
+        let mut command = run::cargo();
+        command.args(words);
+        command
+    };
+    sh(&mut cargo(&["fmt", "--all", "--check"]))?;
+    let all = ["--workspace", "--features", WITH_AWS, "--locked"];
+    sh(cargo(&["clippy", "--all-targets"]).args(all).args(["--", "-D", "warnings"]))?;
+    // There are no examples; asked for them, cargo resolves features as for tests, and what clippy checked serves again.
+    sh(cargo(&["doc", "--no-deps", "--lib", "--bins", "--examples"])
+        .args(all)
+        .env("RUSTDOCFLAGS", "-D warnings"))?;
+    if tools::on_path("cargo-deny") {
+        sh(&mut cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]))?;
     }
+    Ok(())
+}
+
+/// Nextest where it is installed, and the documentation's examples, which it does not run.
+fn tests(more: &[&str], emulator: Option<&str>) -> Result {
+    let cargo = |words: &[&str]| {
+        let mut command = run::cargo();
+        command.args(words).args(["--workspace", "--features", WITH_AWS, "--locked"]);
+        if let Some(endpoint) = emulator {
+            command.env("SIGILLO_AWS_ENDPOINT", endpoint);
+        }
+        command
+    };
+    if !tools::on_path("cargo-nextest") {
+        return sh(cargo(&["test"]).args(more));
+    }
+    sh(cargo(&["nextest", "run"]).args(more))?;
+    if more.is_empty() { sh(&mut cargo(&["test", "--doc"])) } else { Ok(()) }
+}
+
+/// What the program says that was built without AWS, as `cargo xtask up` builds it. Of the whole workspace, since then
+/// dependencies are those of the other tests.
+fn without_aws() -> Result {
+    sh(run::cargo().args(["test", "--quiet", "--workspace", "--lib", "--locked", "without_aws"]))
 }
 
 /// The long crash test.

@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use serde_json::Value;
 
-use crate::run::{Error, Result, build, output, root, sh};
+use crate::run::{Build, Error, Result, output, root, sh};
 
 /// The embedded provider and a first letter between its two demo accounts.
 #[derive(Args)]
@@ -33,13 +33,17 @@ impl Up {
         if scratch.exists() {
             fs::remove_dir_all(&scratch)?;
         }
-        Self { data: Some(scratch), once: true, listen: "127.0.0.1:0".to_owned() }.run()
+        Self { data: Some(scratch), once: true, listen: "127.0.0.1:0".to_owned() }.built(Build::LikeTests)
     }
 
     /// Runs it.
     pub fn run(&self) -> Result {
+        self.built(Build::Alone)
+    }
+
+    fn built(&self, build: Build) -> Result {
         // 1. Build and start.
-        let sigillo = build("sigillo", &["--bin", "sigillo"], false)?;
+        let sigillo = build.program("sigillo", "sigillo")?;
         let data = self.data.clone().unwrap_or_else(|| root().join("target").join("demo"));
         let mut provider = Provider::start(&sigillo, &data, &self.listen)?;
 
