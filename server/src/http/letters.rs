@@ -40,23 +40,22 @@ const BODY: Duration = Duration::from_secs(900);
 /// `POST /v1/letters`: 202 once the letter is durable.
 pub(super) async fn submit(
     State(door): State<Arc<Door>>,
-    Account(mailbox): Account,
+    account: Result<Account, Refused>,
     request: Request,
 ) -> Result<(StatusCode, Json<Submitted>), Refused> {
-    // 1. The transaction and the account, before the first octet of the body is read.
+    // 1. The account and the transaction, and memory for the body, before the first octet of the body is read.
     let (parts, body) = request.into_parts();
-    let Admitted { transaction, idempotency_key, length } = match admit(&door, &mailbox, &parts.headers).await
-    {
-        Ok(admitted) => admitted,
-        Err(refused) => {
-            pass_over(&parts.headers, body).await;
-            return Err(refused);
-        }
-    };
+    let Admitted { mailbox, transaction, idempotency_key, length, memory: _memory } =
+        match admit(&door, account, &parts.headers).await {
+            Ok(admitted) => admitted,
+            Err(refused) => {
+                pass_over(&parts.headers, body).await;
+                return Err(refused);
+            }
+        };
 
-    // 2. The body, within bounds of size, time, and memory of all requests.
+    // 2. The body, within bounds of size and time.
     let limit = door.rim.limits.technical_bytes_max;
-    let _memory = reserve(&door, length.unwrap_or(limit)).await?;
     let raw = timeout(BODY, collect(body, length, limit)).await.map_err(|_| Refused::TooSlow)??;
 
     // 3. Into the spool. Power fails before it returns: nobody was promised anything.
@@ -74,14 +73,22 @@ pub(super) async fn submit(
 }
 
 /// What is known of a letter before its body is read.
-struct Admitted {
+struct Admitted<'a> {
+    mailbox: Mailbox,
     transaction: Transaction,
     idempotency_key: Option<String>,
     length: Option<u64>,
+    /// Its part of what the bodies of all requests may take.
+    memory: SemaphorePermit<'a>,
 }
 
 /// Whether this account may send this letter, as far as its header says.
-async fn admit(door: &Door, mailbox: &Mailbox, headers: &HeaderMap) -> Result<Admitted, Refused> {
+async fn admit<'a>(
+    door: &'a Door,
+    account: Result<Account, Refused>,
+    headers: &HeaderMap,
+) -> Result<Admitted<'a>, Refused> {
+    let Account(mailbox) = account?;
     let transaction = transaction(headers)?;
     if transaction.reverse_path.as_ref() != Some(&mailbox.address) {
         return Err(Refused::ForeignSender);
@@ -92,7 +99,8 @@ async fn admit(door: &Door, mailbox: &Mailbox, headers: &HeaderMap) -> Result<Ad
     if length.is_some_and(|length| length > limit) {
         return Err(Refused::TooLarge(limit));
     }
-    Ok(Admitted { transaction, idempotency_key, length })
+    let memory = reserve(door, length.unwrap_or(limit)).await?;
+    Ok(Admitted { mailbox, transaction, idempotency_key, length, memory })
 }
 
 /// Reads what is short of a body to its end, for nothing: a client that still writes when the connection is closed loses
