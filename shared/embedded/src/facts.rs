@@ -12,6 +12,7 @@ mod places;
 mod read;
 mod schema;
 mod snapshot;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -42,6 +43,7 @@ use checkpoint::Checkpoints;
 use partitions::Partitions;
 use snapshot::Holds;
 pub(crate) use snapshot::{Acts, Snapshots};
+use statements::Statements;
 use write::Prepared;
 
 /// Commits that share one transaction at most.
@@ -85,10 +87,19 @@ impl SqliteFacts {
         let snapshots = Snapshots::new(path, holds);
         let readers = Readers::open(path).map_err(unavailable)?;
         let cache = Arc::new(Cache::default());
-        let (kept, partitions) = (Arc::clone(&cache), Partitions::default());
-        let mut thread = Writer { db: connection, partitions, cache: kept, counters, checkpoints };
-        let writer = Group::start("facts", GROUP_MAX, move |mut asked| thread.serve(&mut asked))
-            .map_err(|e| FactsError::Unavailable(e.to_string()))?;
+        let kept = Arc::clone(&cache);
+        let serve = move |mut asked: Asked<Ask>| {
+            let thread = Writer {
+                db: &connection,
+                partitions: Partitions::default(),
+                cache: kept,
+                counters,
+                checkpoints,
+            };
+            thread.serve(&mut asked);
+        };
+        let writer =
+            Group::start("facts", GROUP_MAX, serve).map_err(|e| FactsError::Unavailable(e.to_string()))?;
         Ok(Self { writer, readers: Arc::new(readers), cache, snapshots })
     }
 
@@ -223,46 +234,58 @@ pub fn read_log_between(
 }
 
 /// The writing thread's own.
-struct Writer {
-    db: Connection,
+struct Writer<'c> {
+    db: &'c Connection,
     partitions: Partitions,
     cache: Arc<Cache>,
     counters: Arc<Counters>,
     checkpoints: Checkpoints,
 }
 
-impl Writer {
+impl Writer<'_> {
     /// Takes all that waits, one transaction, one fsync, then everybody is answered.
-    fn serve(&mut self, asked: &mut Asked<Ask>) {
+    fn serve(mut self, asked: &mut Asked<Ask>) {
+        let mut statements = Statements::prepare(self.db);
         while let Some(group) = asked.next() {
-            match self.transact(&group) {
-                Ok(held) => self.answer(group, held),
-                // What is there of the group is not known; everybody's debt stands, so everybody tries again.
-                Err(error) => {
-                    tracing::error!(error = %error, commits = group.len(), "a transaction failed");
-                    let _ = self.db.execute_batch("ROLLBACK"); // it may have ended by itself
-                    self.cache.clear();
-                    self.partitions.forget();
-                    for ask in group {
-                        let _ = ask.answer.send(Err(FactsError::Unavailable(error.to_string())));
+            // Prepared in vain, it is tried again: whatever SQLite lacked, it may have now.
+            if statements.is_err() {
+                statements = Statements::prepare(self.db);
+            }
+            let error = match &mut statements {
+                Ok(statements) => match self.transact(statements, &group) {
+                    Ok(held) => {
+                        self.answer(group, held);
+                        continue;
                     }
-                }
+                    Err(error) => error.to_string(),
+                },
+                Err(error) => error.to_string(),
+            };
+            // What is there of the group is not known; everybody's debt stands, so everybody tries again.
+            tracing::error!(error = %error, commits = group.len(), "a transaction failed");
+            let _ = self.db.execute_batch("ROLLBACK"); // it may have ended by itself
+            self.cache.clear();
+            self.partitions.forget();
+            for ask in group {
+                let _ = ask.answer.send(Err(FactsError::Unavailable(error.clone())));
             }
         }
     }
 
     /// All of a group in one transaction: for each whether its conditions held.
-    fn transact(&mut self, group: &[Ask]) -> rusqlite::Result<Vec<bool>> {
-        let (db, partitions) = (&self.db, &mut self.partitions);
-        db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let held = group.iter().map(|ask| match &ask.what {
-            What::Commit(commit) => write::apply(db, partitions, commit),
-            What::Postpone { key, version, from, to } => {
-                write::postpone(db, partitions, key, *version, *from, *to)
-            }
-        });
-        let held = held.collect::<rusqlite::Result<Vec<_>>>()?;
-        db.prepare_cached("COMMIT")?.execute([])?;
+    fn transact(&mut self, db: &mut Statements<'_>, group: &[Ask]) -> rusqlite::Result<Vec<bool>> {
+        let partitions = &mut self.partitions;
+        db.begin.execute([])?;
+        let mut held = Vec::with_capacity(group.len());
+        for ask in group {
+            held.push(match &ask.what {
+                What::Commit(commit) => write::apply(db, partitions, commit)?,
+                What::Postpone { key, version, from, to } => {
+                    write::postpone(db, partitions, key, *version, *from, *to)?
+                }
+            });
+        }
+        db.commit.execute([])?;
         Ok(held)
     }
 

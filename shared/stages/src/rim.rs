@@ -187,7 +187,7 @@ impl Draft {
     }
 
     fn row<T: Body>(&mut self, body: &T, debt: Option<Debt>) -> Result<Row, FactsError> {
-        let text = serde_json::to_string(body).map_err(|e| FactsError::Damaged(e.to_string()))?;
+        let text = json(body)?;
         if let Some(debt) = debt.as_ref().filter(|d| d.is_for_now()) {
             self.hints.push(match self.far {
                 true => Hint::new(debt.job.clone(), body.ahead()),
@@ -279,4 +279,17 @@ impl Rim {
     pub fn now(&self) -> Instant {
         self.clock.now()
     }
+}
+
+/// Octets that most bodies of rows and entries of the log stay below: their text is written without being moved.
+const BODY_BYTES: usize = 1024;
+
+/// A body as JSON.
+///
+/// # Errors
+/// [`FactsError::Damaged`] where it cannot be said in JSON.
+pub fn json(body: &impl serde::Serialize) -> Result<String, FactsError> {
+    let mut text = Vec::with_capacity(BODY_BYTES);
+    serde_json::to_writer(&mut text, body).map_err(|e| FactsError::Damaged(e.to_string()))?;
+    String::from_utf8(text).map_err(|e| FactsError::Damaged(e.to_string()))
 }

@@ -1,13 +1,12 @@
 //! Bodies that were put lately: a letter's blobs are read again within milliseconds. By digest, so that a body can
 //! never be taken for another one.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use mime::Rope;
+
+use crate::HashMap;
 
 /// Bytes of bodies in one of the two halves.
 const HALF_BYTES: usize = 4 << 20;

@@ -5,12 +5,11 @@
 //! answered, and what a read found is only kept if no commit happened meanwhile. Nobody else writes the file, because
 //! the folder is locked.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use stages::ports::{RowKey, StoredRow};
+
+use crate::HashMap;
 
 /// Bytes of rows in one of the two halves.
 const HALF_BYTES: usize = 4 << 20;
@@ -107,7 +106,7 @@ impl Halves {
 
 /// Bytes of an entry, about.
 fn size(key_bytes: usize, row: Option<&StoredRow>) -> usize {
-    ENTRY_BYTES + key_bytes + row.map_or(0, |r| r.row.body.len())
+    ENTRY_BYTES + key_bytes + row.map_or(0, |r| r.row.body.capacity())
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use crate::{
     group::{Asked, Group},
 };
 
-/// Commits between two checkpoints. At some five pages each this is about 20 MiB of log; with more, a page that is
+/// Commits between two checkpoints. At some five pages each this is about 40 MiB of log; with more, a page that is
 /// written again and again is copied less often, and a start reads more.
-const COMMITS: usize = 1024;
+const COMMITS: usize = 2048;
 
 /// From this length the log is started anew, which makes the writer wait for the little that is left to copy.
 const LOG_PAGES_MAX: i64 = 16_384;

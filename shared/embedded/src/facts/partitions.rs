@@ -1,12 +1,11 @@
 //! Partitions by number. The names of partitions are long and many are hashes; their numbers are short and grow with
 //! time, so that the rows of the letters of this minute lie beside each other in every index, however many there are.
 
-use std::collections::HashMap;
-
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{OptionalExtension, params};
 use stages::ports::Table;
 
-use super::places::Places;
+use super::{places::Places, statements::Statements};
+use crate::HashMap;
 
 /// Names that are remembered at most.
 const REMEMBERED_MAX: usize = 100_000;
@@ -35,25 +34,31 @@ pub(super) struct Partitions {
 
 impl Partitions {
     /// The number of a partition; `None` if nothing was ever in it.
-    pub(super) fn find(&mut self, db: &Connection, tab: i64, pk: &str) -> rusqlite::Result<Option<i64>> {
+    pub(super) fn find(
+        &mut self,
+        db: &mut Statements<'_>,
+        tab: i64,
+        pk: &str,
+    ) -> rusqlite::Result<Option<i64>> {
         if let Some(number) = self.of(tab).get(pk) {
             return Ok(*number);
         }
-        let number = db
-            .prepare_cached("SELECT id FROM partitions WHERE tab = ?1 AND pk = ?2")?
-            .query_row(params![tab, pk], |r| r.get(0))
-            .optional()?;
+        let number = db.partition.query_row(params![tab, pk], |r| r.get(0)).optional()?;
         self.remember(tab, pk, number);
         Ok(number)
     }
 
     /// The number of a partition, a new one if there is none.
-    pub(super) fn find_or_make(&mut self, db: &Connection, tab: i64, pk: &str) -> rusqlite::Result<i64> {
+    pub(super) fn find_or_make(
+        &mut self,
+        db: &mut Statements<'_>,
+        tab: i64,
+        pk: &str,
+    ) -> rusqlite::Result<i64> {
         if let Some(number) = self.find(db, tab, pk)? {
             return Ok(number);
         }
-        let number =
-            db.prepare_cached("INSERT INTO partitions(tab, pk) VALUES (?1, ?2)")?.insert(params![tab, pk])?;
+        let number = db.new_partition.insert(params![tab, pk])?;
         self.remember(tab, pk, Some(number));
         self.places.begin(number);
         Ok(number)

@@ -2,9 +2,9 @@
 //! that neither a row that is there nor one that is not has to be looked for: only this thread writes, and most
 //! partitions are a letter's, which is over within a second.
 
-use std::collections::HashMap;
-
 use stages::ports::Lookup;
+
+use crate::HashMap;
 
 /// Rows and partitions in one of the two halves.
 const HALF_MAX: usize = 16_384;

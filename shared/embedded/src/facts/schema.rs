@@ -91,7 +91,6 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "cache_size", -8 * 1024)?;
     // Statements that replace rows would otherwise fire no DELETE trigger.
     connection.pragma_update(None, "recursive_triggers", true)?;
-    connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
 

@@ -152,6 +152,7 @@ async fn many_commits_share_one_transaction_and_a_lost_one_harms_nobody() {
 /// A read sees every commit that was answered before it began, also while checkpoints run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_see_what_was_answered_while_checkpoints_run() {
+    const COMMITS: usize = 3200;
     let folder = tempfile::tempdir().unwrap();
     let counters = Arc::new(Counters::default());
     let facts = SqliteFacts::open(&folder.path().join("facts.sqlite"), Arc::clone(&counters)).unwrap();
@@ -160,7 +161,7 @@ async fn reads_see_what_was_answered_while_checkpoints_run() {
         .map(|task| {
             let facts = Arc::clone(&facts);
             tokio::spawn(async move {
-                for n in (task..1600).step_by(16) {
+                for n in (task..COMMITS).step_by(16) {
                     assert_eq!(facts.commit(commit(n)).await.unwrap(), Committed::Now);
                     assert_eq!(facts.get(&key(n)).await.unwrap().map(|r| r.version), Some(1), "{n}");
                     assert_eq!(facts.log(&format!("id-{n}")).await.unwrap().len(), 1);
@@ -173,7 +174,7 @@ async fn reads_see_what_was_answered_while_checkpoints_run() {
     }
     assert!(counters.now().checkpoints > 0);
     drop(facts);
-    assert_eq!(commits_in(folder.path(), 1600).await, 1600);
+    assert_eq!(commits_in(folder.path(), COMMITS).await, COMMITS);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What the writing thread does with one commit inside a transaction.
 
 use pec::Instant;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{OptionalExtension, params};
 use stages::{
     log::LogEntry,
     ports::{Commit, FactsError, Lookup, Row, RowKey, StoredRow, Table, Write},
@@ -10,6 +10,7 @@ use stages::{
 use super::{
     partitions::{LOG, Partitions, table_number},
     places::Place,
+    statements::Statements,
 };
 
 /// A commit as the writing thread gets it: checked against the bounds, everything already in the form of a column.
@@ -121,14 +122,14 @@ fn prepare_row(row: Row) -> Result<PreparedRow, FactsError> {
 }
 
 fn prepare_entry(entry: &LogEntry) -> Result<PreparedEntry, FactsError> {
-    let body = serde_json::to_string(entry).map_err(|e| FactsError::Damaged(e.to_string()))?;
+    let body = stages::rim::json(entry)?;
     Ok(PreparedEntry { pec_id: entry.pec_id.clone(), sk: entry.sk(), at: entry.at, body })
 }
 
 /// Looks at all conditions, then writes all; tells whether they held. If not, nothing was written, so the neighbours
 /// in the transaction are not touched.
 pub(super) fn apply(
-    db: &Connection,
+    db: &mut Statements<'_>,
     partitions: &mut Partitions,
     commit: &Prepared,
 ) -> rusqlite::Result<bool> {
@@ -163,7 +164,7 @@ pub(super) fn apply(
 
 /// Moves a due date, if the row is in this version and owes since this due date.
 pub(super) fn postpone(
-    db: &Connection,
+    db: &mut Statements<'_>,
     partitions: &mut Partitions,
     key: &RowKey,
     version: u64,
@@ -171,11 +172,8 @@ pub(super) fn postpone(
     to: Instant,
 ) -> rusqlite::Result<bool> {
     let Some(partition) = partitions.find(db, table_number(key.table), &key.pk)? else { return Ok(false) };
-    let mut statement = db.prepare_cached(
-        "UPDATE rows SET due = ?1 WHERE partition = ?2 AND sk = ?3 AND version = ?4 AND due = ?5",
-    )?;
     let moved =
-        statement.execute(params![to.unix_s(), partition, key.sk, version.cast_signed(), from.unix_s()])?;
+        db.postpone.execute(params![to.unix_s(), partition, key.sk, version.cast_signed(), from.unix_s()])?;
     Ok(moved == 1)
 }
 
@@ -215,7 +213,7 @@ struct Found {
 }
 
 fn find(
-    db: &Connection,
+    db: &mut Statements<'_>,
     partitions: &mut Partitions,
     key: &RowKey,
     lookup: Option<&Lookup>,
@@ -229,18 +227,16 @@ fn find(
             same_lookup: row.lookup.as_ref() == lookup,
         }));
     }
-    db.prepare_cached(
-        "SELECT id, version, lookup_pk IS ?3 AND lookup_sk IS ?4 FROM rows WHERE partition = ?1 AND sk = ?2",
-    )?
-    .query_row(params![partition, key.sk, lookup.map(|l| &l.pk), lookup.map(|l| &l.sk)], |r| {
-        let version = r.get::<_, i64>(1)?.cast_unsigned();
-        Ok(Found { partition, id: r.get(0)?, version, same_lookup: r.get(2)? })
-    })
-    .optional()
+    db.find_row
+        .query_row(params![partition, key.sk, lookup.map(|l| &l.pk), lookup.map(|l| &l.sk)], |r| {
+            let version = r.get::<_, i64>(1)?.cast_unsigned();
+            Ok(Found { partition, id: r.get(0)?, version, same_lookup: r.get(2)? })
+        })
+        .optional()
 }
 
 fn entry_exists(
-    db: &Connection,
+    db: &mut Statements<'_>,
     partitions: &mut Partitions,
     entry: &PreparedEntry,
 ) -> rusqlite::Result<bool> {
@@ -248,19 +244,14 @@ fn entry_exists(
     if let Some(entries) = partitions.places.of(partition) {
         return Ok(entries.get(&entry.sk).is_some());
     }
-    db.prepare_cached("SELECT 1 FROM log WHERE partition = ?1 AND sk = ?2")?
-        .exists(params![partition, entry.sk])
+    db.find_entry.exists(params![partition, entry.sk])
 }
 
-fn insert(db: &Connection, partitions: &mut Partitions, p: &PreparedRow) -> rusqlite::Result<()> {
+fn insert(db: &mut Statements<'_>, partitions: &mut Partitions, p: &PreparedRow) -> rusqlite::Result<()> {
     let (row, debt, lookup) = (&p.row, p.row.debt.as_ref(), p.row.lookup.as_ref());
     let table = table_number(row.key.table);
     let partition = partitions.find_or_make(db, table, &row.key.pk)?;
-    let mut statement = db.prepare_cached(
-        "INSERT INTO rows(partition, sk, version, body, debt_job, owed_since, due, lookup_tab, lookup_pk, lookup_sk)
-         VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )?;
-    let id = statement.insert(params![
+    let id = db.insert_row.insert(params![
         partition,
         row.key.sk,
         row.body,
@@ -276,16 +267,13 @@ fn insert(db: &Connection, partitions: &mut Partitions, p: &PreparedRow) -> rusq
 }
 
 fn replace(
-    db: &Connection,
+    db: &mut Statements<'_>,
     partitions: &mut Partitions,
     was: Found,
     p: &PreparedRow,
 ) -> rusqlite::Result<()> {
     let (row, debt) = (&p.row, p.row.debt.as_ref());
-    db.prepare_cached(
-        "UPDATE rows SET version = version + 1, body = ?2, debt_job = ?3, owed_since = ?4, due = ?5 WHERE id = ?1",
-    )?
-    .execute(params![
+    db.replace_row.execute(params![
         was.id,
         row.body,
         p.job,
@@ -296,25 +284,31 @@ fn replace(
     if !was.same_lookup {
         let lookup = row.lookup.as_ref();
         let table = lookup.map(|_| table_number(row.key.table));
-        db.prepare_cached("UPDATE rows SET lookup_tab = ?2, lookup_pk = ?3, lookup_sk = ?4 WHERE id = ?1")?
-            .execute(params![was.id, table, lookup.map(|l| &l.pk), lookup.map(|l| &l.sk)])?;
+        db.move_lookup.execute(params![was.id, table, lookup.map(|l| &l.pk), lookup.map(|l| &l.sk)])?;
     }
     let now = Place { id: was.id, version: was.version + 1, lookup: row.lookup.clone() };
     partitions.places.wrote(was.partition, &row.key.sk, now);
     Ok(())
 }
 
-fn delete(db: &Connection, partitions: &mut Partitions, was: Found, key: &RowKey) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM rows WHERE id = ?1")?.execute([was.id])?;
+fn delete(
+    db: &mut Statements<'_>,
+    partitions: &mut Partitions,
+    was: Found,
+    key: &RowKey,
+) -> rusqlite::Result<()> {
+    db.delete_row.execute([was.id])?;
     partitions.places.removed(was.partition, &key.sk);
     Ok(())
 }
 
-fn append(db: &Connection, partitions: &mut Partitions, entry: &PreparedEntry) -> rusqlite::Result<()> {
+fn append(
+    db: &mut Statements<'_>,
+    partitions: &mut Partitions,
+    entry: &PreparedEntry,
+) -> rusqlite::Result<()> {
     let partition = partitions.find_or_make(db, LOG, &entry.pec_id)?;
-    let seq = db
-        .prepare_cached("INSERT INTO log(partition, sk, at, body) VALUES (?1, ?2, ?3, ?4)")?
-        .insert(params![partition, entry.sk, entry.at.unix_s(), entry.body])?;
+    let seq = db.append_entry.insert(params![partition, entry.sk, entry.at.unix_s(), entry.body])?;
     partitions.places.wrote(partition, &entry.sk, Place { id: seq, version: 1, lookup: None });
     Ok(())
 }
