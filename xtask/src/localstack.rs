@@ -389,12 +389,19 @@ fn template_test() -> Command {
     command
 }
 
-fn lint() -> Result {
+/// Makes sure that what checks the template is in its virtual environment.
+pub fn ensure_checks() -> Result {
     let venv = root().join(CHECKS_VENV);
     if !venv.join("bin/checkov").exists() {
         sh(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
         sh(pip(&venv).arg("--requirement").arg(root().join("localstack/checks-requirements.txt")))?;
     }
+    Ok(())
+}
+
+fn lint() -> Result {
+    ensure_checks()?;
+    let venv = root().join(CHECKS_VENV);
     let mut templates = vec!["template.yaml".into()];
     let infra = fs::read_dir(root().join("infra"))?.flatten().map(|entry| entry.path());
     templates.extend(infra.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")));

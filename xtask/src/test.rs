@@ -1,10 +1,12 @@
 //! `cargo xtask test`: every check that must hold on main. `cargo xtask kill`: the long crash test.
 
+use std::thread;
+
 use clap::Args;
 
 use crate::{
     localstack::{self, Emulator},
-    run::{self, Result, WITH_AWS, sh, timed},
+    run::{self, Error, Result, WITH_AWS, sh, timed},
     tools,
 };
 
@@ -21,13 +23,18 @@ impl Test {
     pub fn run(&self) -> Result {
         timed("all checks and tests", || {
             // 1. What the tests run against.
-            timed("tools", || tools::ensure().and_then(|()| tools::ensure_emulator()))?;
+            timed("tools", tools::ensure)?;
+            // These mostly wait for the network, while we compile.
+            let installed = [tools::ensure_emulator, localstack::ensure_checks].map(thread::spawn);
             // 2. What needs no run.
             if !self.tests_only {
                 timed("formatting, lints, documentation", without_a_run)?;
             }
             // 3. All tests, those of the AWS form against one emulator.
             timed("tests are built", || tests(&["--no-run"], None))?;
+            for tool in installed {
+                tool.join().map_err(|_| Error::Other("install what Python brings".to_owned()))??;
+            }
             let emulator = Emulator::start_anew("tests")?;
             let tested = timed("tests", || tests(&[], Some(&emulator.endpoint)));
             emulator.end()?;
