@@ -72,6 +72,7 @@ struct Case {
     recipients: usize,
     in_flight: usize,
     letters_per_second: f64,
+    signatures_per_second: f64,
     floor_letters_per_second: f64,
     ratio: f64,
     p50_ms: f64,
@@ -88,7 +89,6 @@ struct Case {
 struct Report {
     #[serde(flatten)]
     main: Case,
-    signatures_per_second: f64,
     cores: usize,
     cases: Vec<Case>,
 }
@@ -101,8 +101,6 @@ fn main() -> Result<(), Failure> {
     let cores = std::thread::available_parallelism()?.get();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build()?;
     let pki = Pki::new("posta-certificata@pec.bench.example", "Bench PEC")?;
-    // Machines get slower and faster under our feet: the floor is measured before and after each case.
-    let mut signatures = vec![signatures_per_second(&pki, cores)?];
 
     let plan: Vec<(usize, usize, usize, usize)> = match (options.size_kb, options.recipients) {
         (None, None) => vec![
@@ -123,12 +121,8 @@ fn main() -> Result<(), Failure> {
             return Err(format!("1 to {} recipients", MAILBOXES - 1).into());
         }
         let dir = tempfile::tempdir_in(&options.data)?;
-        let plan = Plan { letters, size_kb, recipients, in_flight };
+        let plan = Plan { letters, size_kb, recipients, in_flight, cores };
         let case = runtime.block_on(measure(&pki, dir.path(), &plan))?;
-        let before = signatures.last().copied().unwrap_or_default();
-        let after = signatures_per_second(&pki, cores)?;
-        signatures.push(after);
-        let case = case.beside(f64::midpoint(before, after));
         if !options.json {
             show(&case);
         }
@@ -136,9 +130,7 @@ fn main() -> Result<(), Failure> {
     }
     let main = cases.first().cloned().ok_or("nothing was measured")?;
     if options.json {
-        #[allow(clippy::cast_precision_loss)]
-        let signatures_per_second = signatures.iter().sum::<f64>() / signatures.len() as f64;
-        let report = Report { main, signatures_per_second, cores, cases };
+        let report = Report { main, cores, cases };
         println!("{}", serde_json::to_string(&report)?);
     }
     Ok(())
@@ -149,18 +141,7 @@ struct Plan {
     size_kb: usize,
     recipients: usize,
     in_flight: usize,
-}
-
-impl Case {
-    /// With the floor that so many signatures a second set.
-    fn beside(mut self, signatures_per_second: f64) -> Self {
-        // Acceptance, envelope, take-charge, and a delivery receipt for each recipient.
-        #[allow(clippy::cast_precision_loss)]
-        let signatures = (3 + self.recipients) as f64;
-        self.floor_letters_per_second = signatures_per_second / signatures;
-        self.ratio = self.letters_per_second / self.floor_letters_per_second;
-        self
-    }
+    cores: usize,
 }
 
 fn show(c: &Case) {
@@ -211,7 +192,9 @@ fn signatures_per_second(pki: &Pki, cores: usize) -> Result<f64, Failure> {
 }
 
 async fn measure(pki: &Pki, dir: &std::path::Path, plan: &Plan) -> Result<Case, Failure> {
-    // 1. A provider with its mailboxes; what it commits is watched.
+    // 1. Machines get slower and faster under our feet: the floor is measured before and after. A provider with its
+    //    mailboxes; what it commits is watched.
+    let signatures_before = signatures_per_second(pki, plan.cores)?;
     let mut provider = provider(pki, dir).await?;
     let finish = Arc::new(Finish::default());
     let inner = Arc::clone(&provider.rim().facts);
@@ -260,10 +243,14 @@ async fn measure(pki: &Pki, dir: &std::path::Path, plan: &Plan) -> Result<Case, 
     let (written, used) = (io_bytes() - written_before, cpu() - cpu_before);
     let peak_rss_bytes = status_bytes("VmHWM");
     provider.stop().await;
+    let signatures_per_second = f64::midpoint(signatures_before, signatures_per_second(pki, plan.cores)?);
     #[allow(clippy::cast_precision_loss)]
     let per_letter = |n: u64| n as f64 / plan.letters as f64;
     #[allow(clippy::cast_precision_loss)]
     let letters_per_second = plan.letters as f64 / took.as_secs_f64();
+    // Acceptance, envelope, take-charge, and a delivery receipt for each recipient.
+    #[allow(clippy::cast_precision_loss)]
+    let floor_letters_per_second = signatures_per_second / (3 + plan.recipients) as f64;
     let fsyncs = (after.transactions - before.transactions)
         + (after.blob_syncs - before.blob_syncs)
         + (after.checkpoints - before.checkpoints);
@@ -273,8 +260,9 @@ async fn measure(pki: &Pki, dir: &std::path::Path, plan: &Plan) -> Result<Case, 
         recipients: plan.recipients,
         in_flight: plan.in_flight,
         letters_per_second,
-        floor_letters_per_second: 0.0,
-        ratio: 0.0,
+        signatures_per_second,
+        floor_letters_per_second,
+        ratio: letters_per_second / floor_letters_per_second,
         p50_ms: percentile_ms(&times, 0.5),
         p99_ms: percentile_ms(&times, 0.99),
         fsyncs_per_letter: per_letter(fsyncs),
