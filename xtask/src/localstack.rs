@@ -24,9 +24,6 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// What checks the template, in a virtual environment of its own: it asks for other versions than the emulator does.
-const CHECKS_VENV: &str = "target/localstack/checks-venv";
-
 /// What is tried with a deployment after what operators do, in this order: the provider index, a letter, roles, memory, costs, faults, an altered log.
 const LETTERS: [&str; 7] =
     ["directory.py", "letter.py", "least.py", "memory.py", "budget.py", "healing.py", "tamper.py"];
@@ -304,10 +301,8 @@ fn function_names() -> Result<Vec<String>> {
 /// how. All in one call, so that what functions share is built once; `sam build` then finds everything done.
 fn artifacts() -> Result<PathBuf> {
     tools::ensure_emulator()?;
-    let (venv, folder) = (venv(), root().join("target/lambda"));
-    if !venv.join("bin/cargo-lambda").exists() {
-        sh(pip(&venv).arg("--requirement").arg(root().join("localstack/build-requirements.txt")))?;
-    }
+    tools::ensure_cargo_lambda()?;
+    let (venv, folder) = (tools::venv(), root().join("target/lambda"));
     let mut command = Command::new(venv.join("bin/cargo-lambda"));
     command.args(["lambda", "build", "--release", "--locked", "--manifest-path", "../Cargo.toml"]);
     command.arg("--lambda-dir").arg(&folder).current_dir(root().join("functions"));
@@ -324,19 +319,9 @@ fn artifacts() -> Result<PathBuf> {
 
 // ---------------------------------------------------------------------------------------------- Python
 
-fn venv() -> PathBuf {
-    root().join("target/localstack/venv")
-}
-
 fn python() -> Command {
-    let mut command = Command::new(venv().join("bin/python"));
+    let mut command = Command::new(tools::venv().join("bin/python"));
     command.env("PYTHONDONTWRITEBYTECODE", "1");
-    command
-}
-
-fn pip(venv: &Path) -> Command {
-    let mut command = Command::new(venv.join("bin/python"));
-    command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     command
 }
 
@@ -389,19 +374,9 @@ fn template_test() -> Command {
     command
 }
 
-/// Makes sure that what checks the template is in its virtual environment.
-pub fn ensure_checks() -> Result {
-    let venv = root().join(CHECKS_VENV);
-    if !venv.join("bin/checkov").exists() {
-        sh(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-        sh(pip(&venv).arg("--requirement").arg(root().join("localstack/checks-requirements.txt")))?;
-    }
-    Ok(())
-}
-
 fn lint() -> Result {
-    ensure_checks()?;
-    let venv = root().join(CHECKS_VENV);
+    tools::ensure_checks()?;
+    let venv = tools::checks_venv();
     let mut templates = vec!["template.yaml".into()];
     let infra = fs::read_dir(root().join("infra"))?.flatten().map(|entry| entry.path());
     templates.extend(infra.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")));

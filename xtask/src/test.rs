@@ -25,18 +25,18 @@ impl Test {
             // 1. What the tests run against.
             timed("tools", tools::ensure)?;
             // These mostly wait for the network, while we compile.
-            let installed = [tools::ensure_emulator, localstack::ensure_checks].map(thread::spawn);
+            let installed = [tools::ensure_emulator, tools::ensure_checks].map(thread::spawn);
             // 2. What needs no run.
             if !self.tests_only {
                 timed("formatting, lints, documentation", without_a_run)?;
             }
             // 3. All tests, those of the AWS form against one emulator.
-            timed("tests are built", || tests(&["--no-run"], None))?;
+            timed("tests are built", || tests(None))?;
             for tool in installed {
                 tool.join().map_err(|_| Error::Other("install what Python brings".to_owned()))??;
             }
             let emulator = Emulator::start_anew("tests")?;
-            let tested = timed("tests", || tests(&[], Some(&emulator.endpoint)));
+            let tested = timed("tests", || tests(Some(&emulator.endpoint)));
             emulator.end()?;
             tested?;
             timed("the program without AWS", without_aws)?;
@@ -59,7 +59,7 @@ fn without_a_run() -> Result {
     sh(&mut cargo(&["fmt", "--all", "--check"]))?;
     let all = ["--workspace", "--features", WITH_AWS, "--locked"];
     sh(cargo(&["clippy", "--all-targets"]).args(all).args(["--", "-D", "warnings"]))?;
-    // There are no examples; asked for them, cargo resolves features as for tests, and what clippy checked serves again.
+    // Asked for examples too, cargo resolves features as for tests, and what clippy checked serves again.
     sh(cargo(&["doc", "--no-deps", "--lib", "--bins", "--examples"])
         .args(all)
         .env("RUSTDOCFLAGS", "-D warnings"))?;
@@ -69,21 +69,23 @@ fn without_a_run() -> Result {
     Ok(())
 }
 
-/// Nextest where it is installed, and the documentation's examples, which it does not run.
-fn tests(more: &[&str], emulator: Option<&str>) -> Result {
+/// Runs all tests against an emulator; without one they are built only. Nextest where it is installed, and the
+/// documentation's examples, which it does not run.
+fn tests(emulator: Option<&str>) -> Result {
     let cargo = |words: &[&str]| {
         let mut command = run::cargo();
         command.args(words).args(["--workspace", "--features", WITH_AWS, "--locked"]);
-        if let Some(endpoint) = emulator {
-            command.env("SIGILLO_AWS_ENDPOINT", endpoint);
-        }
+        match emulator {
+            Some(endpoint) => command.env("SIGILLO_AWS_ENDPOINT", endpoint),
+            None => command.arg("--no-run"),
+        };
         command
     };
     if !tools::on_path("cargo-nextest") {
-        return sh(cargo(&["test"]).args(more));
+        return sh(&mut cargo(&["test"]));
     }
-    sh(cargo(&["nextest", "run"]).args(more))?;
-    if more.is_empty() { sh(&mut cargo(&["test", "--doc"])) } else { Ok(()) }
+    sh(&mut cargo(&["nextest", "run"]))?;
+    if emulator.is_some() { sh(&mut cargo(&["test", "--doc"])) } else { Ok(()) }
 }
 
 /// What the program says that was built without AWS, as `cargo xtask up` builds it. Of the whole workspace, since then

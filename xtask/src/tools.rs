@@ -1,6 +1,9 @@
 //! The tools that tests run against: looked for, and installed from Debian where we may.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::run::{Error, Result, root, sh};
 
@@ -78,15 +81,41 @@ fn install(tools: &[Tool]) -> Result {
     }
 }
 
-/// Makes sure that the emulator of AWS is in its virtual environment, where the tests of the AWS form look for it.
+/// The virtual environment of the emulator of AWS and of the scripts that speak to it.
+pub fn venv() -> PathBuf {
+    root().join("target/localstack/venv")
+}
+
+/// What checks the template is in one of its own: it asks for other versions than the emulator does.
+pub fn checks_venv() -> PathBuf {
+    root().join("target/localstack/checks-venv")
+}
+
+/// Makes sure that the emulator of AWS is where the tests of the AWS form look for it.
 pub fn ensure_emulator() -> Result {
-    let venv = root().join("target/localstack/venv");
-    if venv.join("bin/ministack").exists() {
+    ensure_python(&venv(), "ministack", "requirements.txt")
+}
+
+/// Makes sure that what checks the template is there.
+pub fn ensure_checks() -> Result {
+    ensure_python(&checks_venv(), "checkov", "checks-requirements.txt")
+}
+
+/// Makes sure that what builds the functions for AWS is there.
+pub fn ensure_cargo_lambda() -> Result {
+    ensure_python(&venv(), "cargo-lambda", "build-requirements.txt")
+}
+
+/// Makes sure that a virtual environment has a program, which these requirements bring.
+fn ensure_python(venv: &Path, program: &str, requirements: &str) -> Result {
+    let bin = venv.join("bin");
+    if bin.join(program).exists() {
         return Ok(());
     }
-    sh(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-    let requirements = root().join("localstack/requirements.txt");
-    sh(Command::new(venv.join("bin/python"))
+    if !bin.join("python").exists() {
+        sh(Command::new("python3").args(["-m", "venv"]).arg(venv))?;
+    }
+    sh(Command::new(bin.join("python"))
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-        .arg(requirements))
+        .arg(root().join("localstack").join(requirements)))
 }

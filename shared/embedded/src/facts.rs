@@ -242,38 +242,37 @@ struct Writer<'c> {
     checkpoints: Checkpoints,
 }
 
-impl Writer<'_> {
+impl<'c> Writer<'c> {
     /// Takes all that waits, one transaction, one fsync, then everybody is answered.
     fn serve(mut self, asked: &mut Asked<Ask>) {
-        let mut statements = Statements::prepare(self.db);
+        let mut statements = None;
         while let Some(group) = asked.next() {
-            // Prepared in vain, it is tried again: whatever SQLite lacked, it may have now.
-            if statements.is_err() {
-                statements = Statements::prepare(self.db);
-            }
-            let error = match &mut statements {
-                Ok(statements) => match self.transact(statements, &group) {
-                    Ok(held) => {
-                        self.answer(group, held);
-                        continue;
+            match self.transact(&mut statements, &group) {
+                Ok(held) => self.answer(group, held),
+                // What is there of the group is not known; everybody's debt stands, so everybody tries again.
+                Err(error) => {
+                    tracing::error!(error = %error, commits = group.len(), "a transaction failed");
+                    let _ = self.db.execute_batch("ROLLBACK"); // it may have ended by itself
+                    self.cache.clear();
+                    self.partitions.forget();
+                    for ask in group {
+                        let _ = ask.answer.send(Err(FactsError::Unavailable(error.to_string())));
                     }
-                    Err(error) => error.to_string(),
-                },
-                Err(error) => error.to_string(),
-            };
-            // What is there of the group is not known; everybody's debt stands, so everybody tries again.
-            tracing::error!(error = %error, commits = group.len(), "a transaction failed");
-            let _ = self.db.execute_batch("ROLLBACK"); // it may have ended by itself
-            self.cache.clear();
-            self.partitions.forget();
-            for ask in group {
-                let _ = ask.answer.send(Err(FactsError::Unavailable(error.clone())));
+                }
             }
         }
     }
 
-    /// All of a group in one transaction: for each whether its conditions held.
-    fn transact(&mut self, db: &mut Statements<'_>, group: &[Ask]) -> rusqlite::Result<Vec<bool>> {
+    /// All of a group in one transaction: for each whether its conditions held. The first one prepares the statements.
+    fn transact(
+        &mut self,
+        statements: &mut Option<Statements<'c>>,
+        group: &[Ask],
+    ) -> rusqlite::Result<Vec<bool>> {
+        let db = match statements {
+            Some(prepared) => prepared,
+            None => statements.insert(Statements::prepare(self.db)?),
+        };
         let partitions = &mut self.partitions;
         db.begin.execute([])?;
         let mut held = Vec::with_capacity(group.len());
