@@ -318,7 +318,7 @@ fn list(
     let waiting = shared.waiting(from, including, prefix);
     let gone = waiting.iter().filter(|(_, there)| !there).count();
     // As many more as memory can take away, so that what is left reaches the limit.
-    let indexed = shared.reader().list(from, including, prefix, limit.saturating_add(gone))?;
+    let indexed = shared.reader().newest()?.list(from, including, prefix, limit.saturating_add(gone))?;
     let mut all: std::collections::BTreeMap<String, bool> =
         indexed.into_iter().map(|key| (key, true)).collect();
     all.extend(waiting);

@@ -52,7 +52,8 @@ impl Workers {
     ) -> Result<Self, StageError> {
         let (stop, stopped) = watch::channel(false);
         recover(&rim).await?;
-        let taker = |&name| tokio::spawn(take(name, rim.clone(), Arc::clone(&queue), stopped.clone()));
+        let rim = Arc::new(rim);
+        let taker = |&name| tokio::spawn(take(name, Arc::clone(&rim), Arc::clone(&queue), stopped.clone()));
         let mut tasks: Vec<JoinHandle<()>> = QueueName::ALL.iter().map(taker).collect();
         tasks.push(tokio::spawn(look_after(rim, index, stopped.clone())));
         tasks.push(tokio::spawn(do_beside(Arc::new(beside), stopped)));
@@ -90,7 +91,7 @@ async fn recover(rim: &Rim) -> Result<(), StageError> {
 }
 
 /// Takes the jobs of one queue, many at a time.
-async fn take(name: QueueName, rim: Rim, queue: Arc<MemoryQueue>, mut stopped: watch::Receiver<bool>) {
+async fn take(name: QueueName, rim: Arc<Rim>, queue: Arc<MemoryQueue>, mut stopped: watch::Receiver<bool>) {
     let at_once = match name {
         QueueName::Certify => CERTIFICATIONS_AT_ONCE,
         QueueName::Dispatch => DISPATCHES_AT_ONCE,
@@ -105,7 +106,7 @@ async fn take(name: QueueName, rim: Rim, queue: Arc<MemoryQueue>, mut stopped: w
             () = told(&mut stopped) => break,
             batch = queue.take(name) => batch,
         };
-        let (rim, queue) = (rim.clone(), Arc::clone(&queue));
+        let (rim, queue) = (Arc::clone(&rim), Arc::clone(&queue));
         running.spawn(async move {
             work(&rim, &queue, batch).await;
             drop(place);
@@ -181,7 +182,7 @@ async fn contained<T>(job: impl Future<Output = T>) -> Result<T, String> {
 }
 
 /// `watch`, for as long as the provider runs.
-async fn look_after(rim: Rim, index: Arc<IndexFile>, mut stopped: watch::Receiver<bool>) {
+async fn look_after(rim: Arc<Rim>, index: Arc<IndexFile>, mut stopped: watch::Receiver<bool>) {
     let mut hints = tokio::time::interval(HINTS_EVERY);
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     loop {

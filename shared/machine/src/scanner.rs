@@ -63,14 +63,14 @@ impl BuiltinScanner {
 
     /// The message as it stands, then every part that is encoded; attached messages are opened.
     fn scan_message(&self, message: &Bytes, depth: usize, seen: &mut HashSet<usize>) -> Option<String> {
-        let found = self.scan_octets(message);
-        let Ok(entity) = Entity::parse(message, &Limits::default()) else { return found };
-        found.or_else(|| {
-            entity
-                .walk()
-                .filter(|e| e.children().is_empty())
-                .find_map(|leaf| self.scan_leaf(leaf, depth, seen))
-        })
+        self.scan_octets(message).or_else(|| self.scan_parts(message, depth, seen))
+    }
+
+    /// What the parts of a message are encoded from, and hold.
+    fn scan_parts(&self, message: &Bytes, depth: usize, seen: &mut HashSet<usize>) -> Option<String> {
+        let entity = Entity::parse(message, &Limits::default()).ok()?;
+        let mut leaves = entity.walk().filter(|e| e.children().is_empty());
+        leaves.find_map(|leaf| self.scan_leaf(leaf, depth, seen))
     }
 
     fn scan_leaf(&self, leaf: &Entity, depth: usize, seen: &mut HashSet<usize>) -> Option<String> {
@@ -81,7 +81,7 @@ impl BuiltinScanner {
             let listed = if self.digests.is_empty() { None } else { self.scan_octets(leaf.body()) };
             let opened = is_message && depth > 0 && seen.insert(leaf.body().as_ptr() as usize);
             return listed
-                .or_else(|| opened.then(|| self.scan_message(leaf.body(), depth - 1, seen)).flatten());
+                .or_else(|| opened.then(|| self.scan_parts(leaf.body(), depth - 1, seen)).flatten());
         }
         let decoded = leaf.decoded_body().ok()?;
         self.scan_octets(&decoded).or_else(|| {

@@ -36,8 +36,10 @@ pub fn base64_lines(octets: &[u8]) -> Vec<u8> {
 /// [`MimeError::Base64`] for any other octet outside the alphabet, and for a text that breaks off inside an octet.
 pub fn base64_decode(text: &[u8]) -> Result<Vec<u8>, MimeError> {
     let mut compact = Vec::with_capacity(text.len());
-    for line in text.split_inclusive(|&octet| octet == b'\n') {
-        compact.extend_from_slice(line.trim_ascii());
+    let mut from = 0;
+    for end in memchr::memchr_iter(b'\n', text).chain([text.len()]) {
+        compact.extend_from_slice(cut(text, from, end).trim_ascii());
+        from = end;
     }
     // Padding may be missing here too, but neither stand in the middle nor be half there.
     if let Ok(octets) = base64_simd::forgiving_decode_to_vec(&compact) {
@@ -129,9 +131,10 @@ pub(crate) fn unescape(text: &[u8], mark: u8) -> Vec<u8> {
 
 /// The mark and the octet in two upper-case hexadecimal digits.
 pub(crate) fn push_escape(out: &mut String, mark: char, octet: u8) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     out.push(mark);
     for digit in [octet >> 4, octet & 15] {
-        out.extend(char::from_digit(u32::from(digit), 16).map(|c| c.to_ascii_uppercase()));
+        out.extend(DIGITS.get(usize::from(digit)).copied().map(char::from));
     }
 }
 
@@ -166,20 +169,35 @@ fn push_qp_line(out: &mut String, line: &[u8]) {
         return;
     }
     let mut column = 0;
-    for (at, &octet) in line.iter().enumerate() {
-        let last = at + 1 == line.len();
+    let mut rest = line;
+    while let Some((&octet, tail)) = rest.split_first() {
+        // All but the last piece of a line leave room for the `=` of a soft break.
+        let room = LINE_MAX - 1 - column;
+        let run = rest.iter().take(room).take_while(|octet| is_plain(octet)).count();
+        // What may end the line is looked at alone.
+        let run = if run == rest.len() { run - 1 } else { run };
+        if let Some(text) = rest.get(..run).filter(|run| !run.is_empty()) {
+            out.extend(std::str::from_utf8(text));
+            column += run;
+            rest = cut(rest, run, rest.len());
+            continue;
+        }
         let plain = match octet {
-            b' ' | b'\t' => !last,
-            _ => octet.is_ascii_graphic() && octet != b'=',
+            b' ' | b'\t' => !tail.is_empty(),
+            _ => is_plain(&octet),
         };
         let length = if plain { 1 } else { 3 };
-        // All but the last piece of a line leave room for the `=` of a soft break.
-        if column + length > LINE_MAX - usize::from(!last) {
+        if column + length > LINE_MAX - usize::from(!tail.is_empty()) {
             out.push_str("=\r\n");
             column = 0;
         }
         column += length;
-        if plain { out.push(char::from(octet)) } else { push_escape(out, '=', octet) }
+        if plain {
+            out.push(char::from(octet))
+        } else {
+            push_escape(out, '=', octet)
+        }
+        rest = tail;
     }
 }
 

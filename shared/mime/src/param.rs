@@ -25,15 +25,16 @@ impl Value {
     /// of two equal names wins. Tolerated: RFC 2047 words in values, raw 8-bit text, unquoted values with spaces.
     pub fn parse(body: &[u8]) -> Value {
         let mut reader = Reader { octets: body, at: 0 };
-        let value = String::from_utf8_lossy(&reader.value()).to_ascii_lowercase();
+        let value = lower(reader.value());
         let mut order: Vec<Gathered> = Vec::new();
-        let mut known: BTreeMap<String, usize> = BTreeMap::new();
+        let mut known = Known::default();
         while let Some((name, text)) = reader.parameter() {
-            let (name, kind) = classify(&name);
+            let (name, kind) = classify(name);
             if name.is_empty() {
                 continue;
             }
-            let index = *known.entry(name.clone()).or_insert_with(|| {
+            let index = known.find(&order, &name).unwrap_or_else(|| {
+                known.add(&order, &name);
                 order.push(Gathered { name, ..Gathered::default() });
                 order.len() - 1
             });
@@ -133,6 +134,26 @@ enum Kind {
     Section(u32, bool),
 }
 
+/// Which names there are. As a rule a handful: a tree of them begins where looking at each would take long.
+#[derive(Default)]
+struct Known(BTreeMap<String, usize>);
+
+impl Known {
+    /// Names that are looked at one by one.
+    const FEW: usize = 8;
+
+    fn find(&self, order: &[Gathered], name: &str) -> Option<usize> {
+        let few = order.iter().take(Self::FEW).position(|known| known.name == name);
+        few.or_else(|| self.0.get(name).copied())
+    }
+
+    fn add(&mut self, order: &[Gathered], name: &str) {
+        if order.len() >= Self::FEW {
+            self.0.insert(name.to_owned(), order.len());
+        }
+    }
+}
+
 /// Everything said under one name.
 #[derive(Default)]
 struct Gathered {
@@ -191,8 +212,11 @@ fn join(sections: &[(u32, bool, Vec<u8>)]) -> String {
 }
 
 /// The name in lower case without its RFC 2231 marks, and what these say.
-fn classify(name: &[u8]) -> (String, Kind) {
-    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+fn classify(name: Vec<u8>) -> (String, Kind) {
+    let name = lower(name);
+    if !name.contains('*') {
+        return (name, Kind::Plain);
+    }
     let (bare, extended) = match name.strip_suffix('*') {
         Some(bare) => (bare, true),
         None => (name.as_str(), false),
@@ -203,6 +227,14 @@ fn classify(name: &[u8]) -> (String, Kind) {
         return (base.to_owned(), Kind::Section(number, extended));
     }
     (bare.to_owned(), if extended { Kind::Extended } else { Kind::Plain })
+}
+
+/// Text in lower case; what is not UTF-8 becomes U+FFFD.
+fn lower(octets: Vec<u8>) -> String {
+    let text = String::from_utf8(octets);
+    let mut text = text.unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+    text.make_ascii_lowercase();
+    text
 }
 
 struct Reader<'a> {
@@ -220,11 +252,12 @@ impl Reader<'_> {
         let mut out = Vec::new();
         loop {
             self.skip_space();
+            let word = self.until(|octet| matches!(octet, b';' | b'(') || octet.is_ascii_whitespace());
+            out.extend_from_slice(word);
             match self.peek() {
                 None | Some(b';') => return out,
-                Some(octet) => out.push(octet),
+                _ => {}
             }
-            self.at += 1;
         }
     }
 
@@ -254,8 +287,8 @@ impl Reader<'_> {
 
     /// A quoted string from its first quote on; line ends inside are folding.
     fn quoted(&mut self) -> Vec<u8> {
-        let mut out = Vec::new();
         self.at += 1;
+        let mut out = self.until(|octet| matches!(octet, b'"' | b'\r' | b'\n' | b'\\')).to_vec();
         while let Some(octet) = self.peek() {
             self.at += 1;
             match octet {

@@ -1,5 +1,7 @@
 //! Encoded words (RFC 2047) and the folding of fields (RFC 5322 §2.2.3).
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use memchr::{memchr, memmem};
@@ -82,14 +84,25 @@ pub fn encode_phrase(text: &str) -> String {
 /// §2) where they can. A break is only ever put before white space that is there, so unfolding gives back the body.
 /// CR, LF and other ASCII controls but tab are stripped, white space at the ends trimmed; 8-bit octets pass.
 pub fn fold(name: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
-    let body: Vec<u8> =
-        body.as_ref().iter().copied().filter(|&o| o == b'\t' || !o.is_ascii_control()).collect();
+    let mut out = Vec::with_capacity(name.len() + body.as_ref().len() + 16);
+    fold_into(&mut out, name, body);
+    out
+}
+
+/// [`fold`] behind what is there already.
+pub fn fold_into(out: &mut Vec<u8>, name: &str, body: impl AsRef<[u8]>) {
+    let mut body = Cow::Borrowed(body.as_ref());
+    let is_stripped = |o: &u8| *o != b'\t' && o.is_ascii_control();
+    if body.iter().any(is_stripped) {
+        body.to_mut().retain(|o| !is_stripped(o));
+    }
     let body = body.trim_ascii();
     let max = if memmem::find(body, b"=?").is_some() { 76 } else { 78 };
-    let mut out: Vec<u8> = name.bytes().filter(|&octet| octet.is_ascii_graphic() && octet != b':').collect();
+    let start = out.len();
+    out.extend(name.bytes().filter(|&octet| octet.is_ascii_graphic() && octet != b':'));
     out.push(b':');
     let head = out.len();
-    let mut column = head;
+    let mut column = head - start;
     let is_space = |octet: &u8| matches!(octet, b' ' | b'\t');
     let mut space: &[u8] = b" ";
     let mut rest = body;
@@ -110,7 +123,6 @@ pub fn fold(name: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
         out.push(b' ');
     }
     out.extend_from_slice(b"\r\n");
-    out
 }
 
 struct Word<'a> {

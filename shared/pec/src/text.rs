@@ -65,15 +65,14 @@ impl Readable {
     /// The same information as ISO-8859-1 HTML: no reference to anything, nothing active (RFC 6109 §4.3.1).
     #[must_use]
     pub fn html(&self) -> Vec<u8> {
-        let title = escaped(self.title);
         let mut page = Vec::with_capacity(200 + 2 * self.len());
         page.extend_from_slice(b"<html>\r\n<head><title>");
-        page.extend_from_slice(&title);
+        escape(&mut page, self.title);
         page.extend_from_slice(b"</title></head>\r\n<body>\r\n<h3>");
-        page.extend_from_slice(&title);
+        escape(&mut page, self.title);
         page.extend_from_slice(b"</h3>\r\n<p>\r\n");
         for line in &self.lines {
-            page.extend_from_slice(&escaped(line));
+            escape(&mut page, line);
             page.extend_from_slice(b"<br>\r\n");
         }
         page.extend_from_slice(b"</p>\r\n</body>\r\n</html>\r\n");
@@ -298,21 +297,18 @@ fn one_line(text: &mut String) {
 }
 
 /// Text of a page: what HTML would take for itself is escaped (spec 0.2 D8).
-fn escaped(text: &str) -> Vec<u8> {
-    let mut latin1 = Vec::with_capacity(text.len());
-    latin1::encode(&mut latin1, text);
-    if !latin1.iter().any(|octet| matches!(octet, b'&' | b'<' | b'>' | b'"')) {
-        return latin1;
+fn escape(page: &mut Vec<u8>, text: &str) {
+    // Latin-1 has one kind of quotation marks only.
+    let is_markup = |c| matches!(c, '&' | '<' | '>' | '"' | '\u{201c}' | '\u{201d}');
+    for piece in text.split_inclusive(is_markup) {
+        let plain = piece.trim_end_matches(is_markup);
+        latin1::encode(page, plain);
+        page.extend_from_slice(match piece.get(plain.len()..) {
+            Some("&") => b"&amp;",
+            Some("<") => b"&lt;",
+            Some(">") => b"&gt;",
+            Some("\"" | "\u{201c}" | "\u{201d}") => b"&quot;",
+            _ => b"",
+        });
     }
-    let mut out = Vec::with_capacity(latin1.len());
-    for octet in latin1 {
-        match octet {
-            b'&' => out.extend_from_slice(b"&amp;"),
-            b'<' => out.extend_from_slice(b"&lt;"),
-            b'>' => out.extend_from_slice(b"&gt;"),
-            b'"' => out.extend_from_slice(b"&quot;"),
-            octet => out.push(octet),
-        }
-    }
-    out
 }

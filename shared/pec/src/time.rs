@@ -1,6 +1,6 @@
 //! Instants and how they are written: one value per transaction, whole seconds (spec G9, 11; DM 2005 art. 9).
 
-use std::fmt;
+use std::{cell::RefCell, fmt};
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use serde::{Deserialize, Serialize};
@@ -56,18 +56,24 @@ impl Instant {
     /// The Italian legal time at this instant.
     #[must_use]
     pub fn legal(self) -> LegalTime {
-        let z = self.rome();
-        LegalTime {
-            day: z.strftime("%d/%m/%Y").to_string(),
-            hour: z.strftime("%H:%M:%S").to_string(),
-            zone: z.strftime("%z").to_string(),
-        }
+        thread_local!(static LEGAL: Lately<LegalTime> = Lately::default());
+        let print = || {
+            let z = self.rome();
+            LegalTime {
+                day: z.strftime("%d/%m/%Y").to_string(),
+                hour: z.strftime("%H:%M:%S").to_string(),
+                zone: z.strftime("%z").to_string(),
+            }
+        };
+        LEGAL.with(|lately| lately.get(self, print))
     }
 
     /// The value of a `Date:` field (RFC 5322 §3.3), in Italian legal time with a numeric offset.
     #[must_use]
     pub fn header(self) -> String {
-        self.rome().strftime("%a, %d %b %Y %H:%M:%S %z").to_string()
+        thread_local!(static HEADER: Lately<String> = Lately::default());
+        let print = || self.rome().strftime("%a, %d %b %Y %H:%M:%S %z").to_string();
+        HEADER.with(|lately| lately.get(self, print))
     }
 
     /// The month in UTC, `yyyy-mm`: how the log is indexed.
@@ -92,6 +98,27 @@ impl Instant {
     }
 }
 
+/// What some instants look like: what belongs to one second is many rows, entries and messages.
+struct Lately<T>(RefCell<[Option<(Instant, T)>; 8]>);
+
+impl<T> Default for Lately<T> {
+    fn default() -> Self {
+        Self(RefCell::new([const { None }; 8]))
+    }
+}
+
+impl<T: Clone> Lately<T> {
+    fn get(&self, at: Instant, print: impl FnOnce() -> T) -> T {
+        let mut all = self.0.borrow_mut();
+        let place = usize::try_from(at.0.rem_euclid(8)).ok().and_then(|n| all.get_mut(n));
+        match place {
+            Some(Some((known, printed))) if *known == at => printed.clone(),
+            Some(place) => place.insert((at, print())).1.clone(),
+            None => print(),
+        }
+    }
+}
+
 impl fmt::Display for Instant {
     /// RFC 3339 in UTC, e.g. `2026-03-02T08:00:00Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,7 +127,8 @@ impl fmt::Display for Instant {
 }
 impl From<Instant> for String {
     fn from(i: Instant) -> Self {
-        i.to_string()
+        thread_local!(static UTC: Lately<String> = Lately::default());
+        UTC.with(|lately| lately.get(i, || i.to_string()))
     }
 }
 impl TryFrom<String> for Instant {

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Errand,
+    index::Index,
     record::{Entry, Word},
     recover::{Records, numbers},
     shared::Shared,
@@ -41,7 +42,7 @@ impl Compaction<'_> {
     pub(super) fn run(&self) -> io::Result<Compacted> {
         let mut done = Compacted::default();
         self.flush()?;
-        let suspects = self.shared.reader().suspects().map_err(io::Error::other)?;
+        let suspects = self.shared.reader().newest().and_then(Index::suspects).map_err(io::Error::other)?;
         for segment in suspects {
             let all = numbers(self.shared.disk.as_ref(), &self.shared.segments_dir())?;
             if all.last() == Some(&segment) {
@@ -57,13 +58,23 @@ impl Compaction<'_> {
 
     fn look_at(&self, segment: u64, oldest: bool, done: &mut Compacted) -> io::Result<()> {
         let size = self.shared.segment(segment)?.size()?;
-        let live = self.shared.reader().live_bytes(segment).map_err(io::Error::other)?;
+        let live = self
+            .shared
+            .reader()
+            .newest()
+            .and_then(|index| index.live_bytes(segment))
+            .map_err(io::Error::other)?;
         if live.saturating_mul(2) >= size {
             return Ok(());
         }
         // 1. What is still wanted moves. New keys can refer to a body only through a key that does, so this ends.
         loop {
-            let keys = self.shared.reader().keys_in(segment, KEYS_MAX).map_err(io::Error::other)?;
+            let keys = self
+                .shared
+                .reader()
+                .newest()
+                .and_then(|index| index.keys_in(segment, KEYS_MAX))
+                .map_err(io::Error::other)?;
             if keys.is_empty() {
                 break;
             }

@@ -54,13 +54,15 @@ impl Index {
         db.busy_timeout(Duration::from_secs(10))?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
+        // Checkpoints are made when nobody reads an older state (`Index::checkpoint`).
+        db.pragma_update(None, "wal_autocheckpoint", 0)?;
         db.pragma_update(None, "cache_size", -16 * 1024)?;
         db.execute_batch(SCHEMA)?;
         Ok(Self(db))
     }
 
     /// For those that read.
-    pub(super) fn reader(path: &Path) -> rusqlite::Result<Self> {
+    fn reader(path: &Path) -> rusqlite::Result<Self> {
         let db = Connection::open_with_flags(
             path,
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -159,6 +161,11 @@ impl Index {
         transaction.commit()
     }
 
+    /// Copies what was written from the write-ahead log into the database, as far as nobody reads an older state.
+    pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
+        self.0.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    }
+
     /// Files that nobody refers to any more and that are still to be removed.
     pub(super) fn doomed(&self) -> rusqlite::Result<Vec<u64>> {
         self.numbers("SELECT file FROM doomed LIMIT 1000")
@@ -205,6 +212,44 @@ impl Index {
 
     fn numbers(&self, sql: &str) -> rusqlite::Result<Vec<u64>> {
         self.0.prepare_cached(sql)?.query_map([], |r| number(r, 0))?.collect()
+    }
+}
+
+/// A connection that reads the same state until a batch was written: to ask SQLite for the newest one costs several
+/// times what finding a key does.
+pub(super) struct Reader {
+    index: Index,
+    /// The number of batches that were written when its state was taken up.
+    as_of: Option<u64>,
+}
+
+impl Reader {
+    pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
+        Index::reader(path).map(|index| Self { index, as_of: None })
+    }
+
+    /// The newest state.
+    pub(super) fn newest(&mut self) -> rusqlite::Result<&Index> {
+        self.let_go()?;
+        Ok(&self.index)
+    }
+
+    /// A state with all of so many batches in it.
+    pub(super) fn with(&mut self, batches: u64) -> rusqlite::Result<&Index> {
+        if self.as_of != Some(batches) {
+            self.let_go()?;
+            self.index.0.prepare_cached("BEGIN")?.execute([])?;
+            self.as_of = Some(batches);
+        }
+        Ok(&self.index)
+    }
+
+    /// Ends reading this state: while somebody does, the write-ahead log is kept for him.
+    pub(super) fn let_go(&mut self) -> rusqlite::Result<()> {
+        if self.as_of.take().is_some() {
+            self.index.0.prepare_cached("COMMIT")?.execute([])?;
+        }
+        Ok(())
     }
 }
 

@@ -88,6 +88,7 @@ fn replay(file: &dyn DiskFile, segment: u64, from: u64, index: &mut Index) -> io
         if batch.changes.len() >= BATCH_KEYS {
             batch.mark = Mark { segment, offset: reader.offset };
             index.write(&std::mem::take(&mut batch)).map_err(io::Error::other)?;
+            index.checkpoint().map_err(io::Error::other)?;
         }
     }
     if !batch.changes.is_empty() {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use stages::ports::BlobError;
 
 use super::{
-    index::{Batch, Index},
+    index::{Batch, Index, Reader},
     recent::Recent,
     record::Entry,
 };
@@ -43,7 +43,7 @@ pub(super) struct Shared {
     pub counters: Arc<Counters>,
     memory: Mutex<Memory>,
     flushed: Condvar,
-    readers: [Mutex<Index>; READERS],
+    readers: [Mutex<Reader>; READERS],
     open: Mutex<HashMap<u64, Arc<dyn DiskFile>>>,
     /// Bodies that were put lately.
     pub recent: Recent,
@@ -83,7 +83,7 @@ impl Shared {
         counters: Arc<Counters>,
         next_file: u64,
     ) -> rusqlite::Result<Self> {
-        let reader = || Index::reader(index).map(Mutex::new);
+        let reader = || Reader::open(index).map(Mutex::new);
         Ok(Self {
             readers: [reader()?, reader()?, reader()?, reader()?],
             disk,
@@ -109,13 +109,13 @@ impl Shared {
             memory.batches
         };
         // Memory first: a key leaves it only after it is in the index.
-        Ok(Seen { entry: self.reader().get(key)?, batches })
+        Ok(Seen { entry: self.reader().with(batches)?.get(key)?, batches })
     }
 
     /// The same for the writing thread, given what somebody saw before: only the writing thread changes keys, so that
     /// what was in the index is still so if no batch was written since.
     pub(super) fn look_again(&self, key: &str, seen: Option<Seen>) -> rusqlite::Result<Option<Entry>> {
-        {
+        let batches = {
             let memory = self.memory();
             if let Some(entry) = memory.get(key) {
                 return Ok(entry);
@@ -123,8 +123,9 @@ impl Shared {
             if let Some(seen) = seen.filter(|s| s.batches == memory.batches) {
                 return Ok(seen.entry);
             }
-        }
-        self.reader().get(key)
+            memory.batches
+        };
+        self.reader().with(batches)?.get(key)
     }
 
     /// The writing thread made these durable. Tells whether it is time to write a batch.
@@ -161,7 +162,23 @@ impl Shared {
         memory.batches += 1;
         drop(memory);
         self.flushed.notify_all();
+        if let Err(error) = self.checkpoint(index) {
+            tracing::warn!(error = %error, "no checkpoint this time, the log of the index grows");
+        }
         Ok(())
+    }
+
+    /// Brings the batch from the write-ahead log into the database. Before it nobody reads an older state, so that all
+    /// of it is copied; after it nobody reads from the log, so that it begins anew with the next batch.
+    fn checkpoint(&self, index: &Index) -> rusqlite::Result<()> {
+        self.let_go()?;
+        index.checkpoint()?;
+        self.let_go()
+    }
+
+    fn let_go(&self) -> rusqlite::Result<()> {
+        let hold = |r: &'_ Mutex<Reader>| r.lock().unwrap_or_else(PoisonError::into_inner).let_go();
+        self.readers.iter().try_for_each(hold)
     }
 
     /// Keys with this prefix from memory: in order, with whether there is a body.
@@ -181,7 +198,7 @@ impl Shared {
     }
 
     /// A connection to the index: a free one, or the first that gets free.
-    pub(super) fn reader(&self) -> MutexGuard<'_, Index> {
+    pub(super) fn reader(&self) -> MutexGuard<'_, Reader> {
         let [first, ..] = &self.readers;
         let free = self.readers.iter().find_map(|r| r.try_lock().ok());
         free.unwrap_or_else(|| first.lock().unwrap_or_else(PoisonError::into_inner))

@@ -207,3 +207,19 @@ async fn a_start_reads_only_what_the_index_does_not_know() {
     assert_eq!(get(&blobs, "94").await, Some(Bytes::from(vec![94; 100])));
     assert_eq!(blobs.list("", None, 1000).await.unwrap().len(), 95);
 }
+
+#[tokio::test]
+async fn who_looks_into_the_index_sees_each_batch_and_keeps_no_log_of_it() {
+    let store = Store::new();
+    let blobs = store.open(Sizes { batch_keys: 10, segment_bytes: 1 << 20, ..SMALL });
+    let log = store.index.path().join("blobs.sqlite-wal");
+    let mut longest = 0;
+    for n in 0..3000 {
+        assert_eq!(put(&blobs, &format!("{n:04}"), b"x").await, Put::New);
+        // One that is in the index, and one that is nowhere.
+        assert!(get(&blobs, &format!("{:04}", n / 2)).await.is_some(), "{n}");
+        assert_eq!(get(&blobs, "none").await, None);
+        longest = longest.max(std::fs::metadata(&log).unwrap().len());
+    }
+    assert!(longest < 1 << 20, "{longest} octets of log for an index of some 400 KiB");
+}

@@ -156,9 +156,16 @@ fn readable(document: &Document, sender: &str, boundary: &str) -> Vec<u8> {
 }
 
 pub(super) fn text_part(media: &str, latin1: &[u8]) -> Vec<u8> {
-    let head = part_head(&format!("{media}; charset=\"iso-8859-1\""), "quoted-printable");
-    let mut part = format!("{head}Content-Disposition: inline\r\n\r\n").into_bytes();
-    part.extend(encode::quoted_printable(latin1));
+    let text = encode::quoted_printable(latin1);
+    let head = [
+        "Content-Type: ",
+        media,
+        "; charset=\"iso-8859-1\"\r\nContent-Transfer-Encoding: quoted-printable\r\n",
+        "Content-Disposition: inline\r\n\r\n",
+    ];
+    let mut part = Vec::with_capacity(head.iter().map(|piece| piece.len()).sum::<usize>() + text.len());
+    head.iter().for_each(|piece| part.extend_from_slice(piece.as_bytes()));
+    part.extend(text);
     part
 }
 

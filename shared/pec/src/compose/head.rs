@@ -158,7 +158,7 @@ impl Head {
     fn text(&mut self, name: &str, value: &str) {
         let is_plain = value.bytes().all(|octet| octet == b'\t' || (b' '..=b'~').contains(&octet));
         let value = if is_plain { Cow::Borrowed(value) } else { Cow::Owned(ascii(&without_controls(value))) };
-        self.octets.extend_from_slice(&word::fold(name, breakable(&value, name.len() + 2)));
+        word::fold_into(&mut self.octets, name, breakable(&value, name.len() + 2));
     }
 
     fn line(&mut self, line: &str) {

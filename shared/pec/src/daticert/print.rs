@@ -181,6 +181,12 @@ impl Xml {
 
 /// Escapes what has a meaning in XML, and the white space that a reader would normalise.
 fn escape(out: &mut String, content: &str) {
+    // As a rule there is nothing to do.
+    let is_plain = |octet: u8| matches!(octet, b' '..=b'~') && !matches!(octet, b'&' | b'<' | b'>' | b'"');
+    if content.bytes().all(is_plain) {
+        out.push_str(content);
+        return;
+    }
     for c in content.chars().map(legal) {
         match c {
             '&' => out.push_str("&amp;"),
