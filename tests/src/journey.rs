@@ -73,7 +73,7 @@ impl Step {
     }
 
     /// Whether it files a message or issues an act: whether one follows from the other, or both are one commit, depends on
-    /// how far the tables are.
+    /// what else happens in the mailbox.
     #[must_use]
     pub fn files_or_certifies(&self) -> bool {
         let files = |job: &Job| matches!(job, Job::Deliver { .. } | Job::Certify { .. });

@@ -138,7 +138,7 @@ fn a_failing_dispatch_and_the_last_notice() {
 /// Two filings into one mailbox at once (a queue that breaks its promise of one at a time): two UIDs, both kept.
 #[test]
 fn two_filings_into_one_mailbox() {
-    let world = scenarios::two_own_recipients().near();
+    let world = scenarios::two_own_recipients().crowded();
     let is_receipt = |job: &Job| matches!(job, Job::Deliver { mailbox, .. } if mailbox.0 == "m-mittente");
     let first = until(&world, is_receipt);
     let second = until(&world, is_receipt);
@@ -232,6 +232,25 @@ fn our_own_take_charge_stops_the_first_notice() {
     evidence.assert_lawful();
     assert_one_outcome(&evidence, &Outcome::Delivered, Kind::Delivery);
     assert_eq!(outcome(&evidence), Outcome::Expired);
+}
+
+/// Our incoming point gets to an envelope when the last notice is due: what that takes off it is not taken in charge.
+#[test]
+fn our_reception_and_the_last_notice() {
+    let world = scenarios::one_own_recipient();
+    let receive = until(&world, |job| matches!(job, Job::ReceiveOwn { .. }));
+    let deadline = Job::Deadline { recipient: row(&world, "rcpt#") };
+    world.clock.advance_to(world.now().plus_s(12 * HOUR_S + 60));
+    world.perform(&Work::One(deadline.clone()));
+    world.clock.advance_to(world.now().plus_s(11 * HOUR_S));
+    let ends = ends(&world, &receive, &deadline);
+    for evidence in &ends {
+        assert_eq!(evidence.acts_of(Kind::TimeoutLast).len(), 1);
+        assert_eq!(outcome(evidence), Outcome::Expired);
+        assert_eq!(evidence.acts_of(Kind::Delivery).len(), evidence.acts_of(Kind::TakeCharge).len());
+    }
+    let taken = ends.iter().filter(|e| !e.acts_of(Kind::TakeCharge).is_empty()).count();
+    assert!(taken > 0 && taken < ends.len(), "both are first somewhere");
 }
 
 /// Before we took it in charge the clock knows nothing of it: both notices come.

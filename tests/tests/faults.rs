@@ -8,13 +8,13 @@ use sigillo_tests::{
     world::{Evidence, Fault, Tap, Work, exec, morning, perform},
 };
 
-/// Breaks every call of every step of a scenario; where tables are near, of those that are others then.
+/// Breaks every call of every step of a scenario; where mailboxes are crowded, of those that are others then.
 fn break_everything(scenario: Scenario) {
-    let far = Journey::of(&scenario());
-    let broken = break_steps(&far, far.steps.iter());
+    let quiet = Journey::of(&scenario());
+    let broken = break_steps(&quiet, quiet.steps.iter());
     assert!(broken > 0, "nothing was broken");
-    let near = Journey::of(&scenario().near());
-    break_steps(&near, near.steps.iter().filter(|step| step.files_or_certifies()));
+    let crowded = Journey::of(&scenario().crowded());
+    break_steps(&crowded, crowded.steps.iter().filter(|step| step.files_or_certifies()));
 }
 
 fn break_steps<'a>(whole: &Journey, steps: impl Iterator<Item = &'a Step>) -> usize {

@@ -8,14 +8,14 @@ use sigillo_tests::{
     scenarios::{self, Scenario},
 };
 
-/// Runs every job of a scenario beside a copy of itself; where tables are near, those that are others then. A door is no
-/// job: two submissions are two letters.
+/// Runs every job of a scenario beside a copy of itself; where mailboxes are crowded, those that are others then. A door
+/// is no job: two submissions are two letters.
 fn double_everything(scenario: Scenario) {
-    let far = Journey::of(&scenario());
-    let ends = double_steps(&far, far.steps.iter().filter(|s| !s.is_at_a_door()));
+    let quiet = Journey::of(&scenario());
+    let ends = double_steps(&quiet, quiet.steps.iter().filter(|s| !s.is_at_a_door()));
     assert!(ends > 0, "nothing was run");
-    let near = Journey::of(&scenario().near());
-    double_steps(&near, near.steps.iter().filter(|s| s.files_or_certifies()));
+    let crowded = Journey::of(&scenario().crowded());
+    double_steps(&crowded, crowded.steps.iter().filter(|s| s.files_or_certifies()));
 }
 
 fn double_steps<'a>(whole: &Journey, steps: impl Iterator<Item = &'a Step>) -> usize {

@@ -33,3 +33,5 @@ pub use provider::{Config, OpenError, Provider};
 /// A map in the memory of one process. Its hash is seeded at random, and is not the slow one that withstands whoever knows
 /// many keys of one bucket: most keys are ids of ours, and no map that uses it grows without a bound.
 type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
+/// The same without values.
+type HashSet<K> = std::collections::HashSet<K, foldhash::fast::RandomState>;

@@ -1,7 +1,7 @@
 //! The queues in memory: hints, retries with backoff, dead letters. A crash loses them all; the debts are rows.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,6 +14,8 @@ use stages::{
     ports::{Queue, QueueError},
 };
 use tokio::sync::Notify;
+
+use crate::{HashMap, HashSet};
 
 /// How long a failed job waits before it is tried again, by how often it failed; after the last it is a dead letter.
 pub const BACKOFF: [Duration; 7] = [

@@ -1,6 +1,6 @@
 //! Byte-exact splitting of multipart bodies (RFC 2046 §5.1.1).
 
-use std::ops::Range;
+use std::{ops::Range, sync::LazyLock};
 
 use bytes::Bytes;
 use memchr::{memchr, memmem};
@@ -60,7 +60,6 @@ pub fn ranges(body: &[u8], boundary: &[u8], max_parts: usize) -> Result<Ranges, 
         return Err(MimeError::Boundary);
     }
     let dashed = [b"--", boundary].concat();
-    let finder = memmem::Finder::new(&dashed);
     let mut out = Ranges {
         preamble: 0..body.len(),
         parts: Vec::new(),
@@ -69,7 +68,7 @@ pub fn ranges(body: &[u8], boundary: &[u8], max_parts: usize) -> Result<Ranges, 
     };
     let mut open: Option<usize> = None; // where the part being read starts
     let mut from = 0;
-    while let Some(delimiter) = next_delimiter(body, &finder, from) {
+    while let Some(delimiter) = next_delimiter(body, &dashed, from) {
         match open {
             None => out.preamble = 0..delimiter.content_end,
             // Two delimiters in a row share one line end: the part between is empty.
@@ -101,24 +100,24 @@ struct Delimiter {
     close: bool,
 }
 
-/// The next delimiter line at or after `from`, which is the start of a line.
-fn next_delimiter(body: &[u8], finder: &memmem::Finder<'_>, mut from: usize) -> Option<Delimiter> {
+/// The next delimiter line at or after `at`, which is the start of a line.
+fn next_delimiter(body: &[u8], dashed: &[u8], mut at: usize) -> Option<Delimiter> {
+    // Few lines begin with dashes. To prepare a search for one boundary takes longer than to look at these.
+    static DASHES: LazyLock<memmem::Finder<'_>> = LazyLock::new(|| memmem::Finder::new(b"\n--"));
     loop {
-        let at = from + finder.find(body.get(from..)?)?;
-        let after = at + finder.needle().len();
-        // Whatever this line is, the next candidate starts on a later line: no octet is looked at twice.
-        let (line_end, has_line_end) = match memchr(b'\n', body.get(after..)?) {
-            Some(length) => (after + length + 1, true),
-            None => (body.len(), false),
-        };
-        let before = cut(body, 0, at);
-        if (before.is_empty() || before.ends_with(b"\n"))
-            && let Some(close) = delimiter_tail(cut(body, after, line_end))
-        {
-            let content_end = at - crate::line_end_len(before);
-            return Some(Delimiter { content_end, line_end, has_line_end, close });
+        let rest = body.get(at..)?;
+        if let Some(after) = rest.strip_prefix(dashed) {
+            let (length, has_line_end) = match memchr(b'\n', after) {
+                Some(length) => (length + 1, true),
+                None => (after.len(), false),
+            };
+            if let Some(close) = delimiter_tail(cut(after, 0, length)) {
+                let content_end = at - crate::line_end_len(cut(body, 0, at));
+                let line_end = at + dashed.len() + length;
+                return Some(Delimiter { content_end, line_end, has_line_end, close });
+            }
         }
-        from = line_end;
+        at += DASHES.find(rest)? + 1;
     }
 }
 

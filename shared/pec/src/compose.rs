@@ -49,9 +49,9 @@ impl Draft {
     #[must_use]
     pub fn seal(self, cms: &[u8]) -> Rope {
         let mut tail = body::signature_part(&self.boundary, cms);
-        tail.extend_from_slice(format!("--{}--\r\n", self.boundary).as_bytes());
+        tail.extend_from_slice(["--", &self.boundary, "--\r\n"].concat().as_bytes());
         let mut message = Rope::from(self.head);
-        message.push(format!("--{}\r\n", self.boundary));
+        message.push(["--", &self.boundary, "\r\n"].concat());
         message.append(self.content);
         message.push(tail);
         message
@@ -95,8 +95,9 @@ struct Boundaries {
 impl Boundaries {
     fn new(seed: &str) -> Self {
         let level = |name: &str| {
-            let hash = sha256([seed, ":", name]);
-            format!("=_{}", hex::encode(hash.iter().take(16).copied().collect::<Vec<u8>>()))
+            let mut name = hex::encode(sha256([seed, ":", name]));
+            name.truncate(32);
+            ["=_", &name].concat()
         };
         Self { signed: level("signed"), mixed: level("mixed"), alternative: level("alternative") }
     }

@@ -118,6 +118,7 @@ impl Desk {
             sending_provider: order.sending_provider,
             issued: None,
             filed: None,
+            taken_off: Vec::new(),
         }
     }
 

@@ -226,7 +226,7 @@ impl Desk {
         let folder = self.folder_of(rim, row).await?;
         let (settings, before_bytes) = self.as_it_is(rim, row.address.as_ref()).await?;
         // An act of ours that has its only home here has one filing.
-        let is_home = row.source == BlobKey::mailbox(self.mailbox.mailbox(), &row.name);
+        let is_home = row.source.is_of(self.mailbox.mailbox());
         let ways = if is_home { Ways::One } else { Ways::Several };
         let filed = self.put(rim, row, folder, ways).await?;
         if filed == Filed::Before {
@@ -267,7 +267,6 @@ impl Desk {
         ways: Ways,
     ) -> Result<Filed, StageError> {
         let mailbox = self.mailbox.mailbox().clone();
-        let own = BlobKey::mailbox(&mailbox, &row.name);
         let several = ways == Ways::Several;
         let filed = several.then(|| FiledBlob { mailbox: mailbox.clone(), name: row.name.clone() });
         let before = match &filed {
@@ -278,10 +277,13 @@ impl Desk {
             return Ok(Filed::Before);
         }
         // What lies with its letter stays there: the mailbox has its row, and no octets of its own.
-        let blob = if row.source.is_with_its_letter() { row.source.clone() } else { own };
-        if blob != row.source {
-            rim.blobs.copy_if_absent(&row.source, &blob).await?;
-        }
+        let blob = if row.source.is_with_its_letter() || row.source.is_of(&mailbox) {
+            row.source.clone()
+        } else {
+            let own = BlobKey::mailbox(&mailbox, &row.name);
+            rim.blobs.copy_if_absent(&row.source, &own).await?;
+            own
+        };
         let arrived = self.arrive(blob, row.summary.clone(), place)?;
         if let Some(filed) = &filed {
             self.draft().insert(filed, None)?;

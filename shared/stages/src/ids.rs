@@ -117,10 +117,16 @@ impl BlobKey {
     pub fn is_of_a_mailbox(&self) -> bool {
         self.0.starts_with("mailboxes/")
     }
+    /// Whether this mailbox has it for itself. An act that is stored there has its only home there.
+    #[must_use]
+    pub fn is_of(&self, mailbox: &MailboxId) -> bool {
+        let name = self.0.strip_prefix("mailboxes/").and_then(|rest| rest.strip_prefix(mailbox.0.as_str()));
+        name.is_some_and(|name| name.starts_with('/'))
+    }
     /// A message in a mailbox, where it has octets of its own.
     #[must_use]
     pub fn mailbox(mailbox: &MailboxId, name: &str) -> Self {
-        Self(format!("mailboxes/{mailbox}/{name}.eml"))
+        Self(["mailboxes/", &mailbox.0, "/", name, ".eml"].concat())
     }
     /// An act on its way to another provider.
     #[must_use]

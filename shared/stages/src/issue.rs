@@ -39,9 +39,9 @@ pub async fn issue(rim: &Rim, act: &RowKey) -> Result<(), StageError> {
     // 3. One commit: the log entry with the digest of what is stored, the debt gone, the next one owed.
     //    A race for a recipient's row or a mailbox is settled by reading again; the stored bytes are the same.
     for attempt in 0..RACES_MAX {
-        let files = attempt == 0 && rim.facts.is_far() && is_for_a_quiet_mailbox(rim, &found.value);
+        let files = attempt == 0 && is_for_a_quiet_mailbox(rim, &found.value);
         let finished =
-            if files { file(rim, found, &issued).await } else { finish(rim, found, &issued).await };
+            if files { Box::pin(file(rim, found, &issued)).await } else { finish(rim, found, &issued).await };
         match finished {
             Err(StageError::Raced) => {}
             other => return other.inspect(|()| tell(kind)),
@@ -62,12 +62,17 @@ pub(crate) enum Onward {
     File(Vec<FilingRow>),
     /// Transactions to make.
     Send(Vec<DispatchRow>),
+    /// Its own transaction, with our own incoming point.
+    Inward,
 }
 
 /// What an issued act's `next` comes to; `None` where nothing is filed or sent.
 pub(crate) fn onward(act: &ActRow, issued: &IssuedBytes) -> Option<Onward> {
     if let Some(mailbox) = act.home() {
         return Some(Onward::Home(mailbox.clone()));
+    }
+    if act.inward().is_some() {
+        return Some(Onward::Inward);
     }
     match &act.next {
         Next::File { mailboxes } => {
@@ -155,6 +160,9 @@ async fn finish(rim: &Rim, mut found: Found<ActRow>, issued: &IssuedBytes) -> Re
             let job = Job::Deliver { mailbox, filing: act.key.row() };
             debt = Some(Debt::now(job, act.document.at));
         }
+        Some(Onward::Inward) => {
+            debt = Some(Debt::now(Job::ReceiveOwn { dispatch: act.key.row() }, act.document.at));
+        }
         Some(Onward::File(rows)) if rows.len() <= ROOM => {
             for row in &rows {
                 draft.insert(row, Some(filing_debt(row, act.document.at)))?;
@@ -210,7 +218,8 @@ async fn record(rim: &Rim, act: &ActRow, draft: &mut Draft) -> Result<(), StageE
             Ok(())
         }
         Next::RecordVirus { pec_id, recipient, virus } => {
-            origin::record_virus(rim, draft, pec_id, recipient, virus, at, &act.key.blob_name()).await
+            let name = act.key.blob_name();
+            Box::pin(origin::record_virus(rim, draft, pec_id, recipient, virus, at, &name)).await
         }
         Next::File { .. } | Next::Send { .. } | Next::Nothing => Ok(()),
     }
@@ -224,7 +233,7 @@ fn tell(kind: Kind) {
 }
 
 fn entry(act: &ActRow, issued: &IssuedBytes) -> LogEntry {
-    let disc = format!("{}#{}", act.key.kind.name(), act.key.blob_name());
+    let disc = [act.key.kind.name(), "#", &act.key.blob_name()].concat();
     let entry = LogEntry::new(acts::about(act), acts::side(act), Event::Issued, disc, act.document.at)
         .message(&act.document.message_id)
         .digest(issued.sha256.clone())
@@ -245,7 +254,7 @@ pub(crate) fn filing(act: &ActRow, issued: &IssuedBytes, mailbox: &MailboxId) ->
     let name = act.key.blob_name();
     FilingRow {
         partition: act.key.partition.clone(),
-        discriminator: format!("{mailbox}#{name}"),
+        discriminator: [&mailbox.0, "#", &name].concat(),
         mailbox: Some(mailbox.clone()),
         source: act.target.clone(),
         name,
@@ -263,7 +272,7 @@ fn summary(act: &ActRow, issued: &IssuedBytes) -> Summary {
     let letter = &document.letter;
     let from = match act.key.kind {
         Kind::TransportEnvelope | Kind::AnomalyEnvelope => {
-            format!("{}{}", pec::words::ON_BEHALF_OF, letter.sender)
+            [pec::words::ON_BEHALF_OF, &letter.sender].concat()
         }
         _ => document.issuer.address.to_string(),
     };
@@ -280,5 +289,5 @@ fn summary(act: &ActRow, issued: &IssuedBytes) -> Summary {
 
 /// The subject as a mailbox shows it (spec 2.3).
 pub(crate) fn subject(kind: Kind, original: Option<&str>) -> String {
-    format!("{}{}", kind.words().subject_prefix, original.unwrap_or_default())
+    [kind.words().subject_prefix, original.unwrap_or_default()].concat()
 }

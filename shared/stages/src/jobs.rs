@@ -30,7 +30,8 @@ pub enum Job {
         /// The spool entry.
         spool: SpoolId,
     },
-    /// Examine an envelope or an act that our own provider addresses to its own users: the dispatch row.
+    /// Examine an envelope or an act that our own provider addresses to its own users: the dispatch row, or the act itself
+    /// where it goes nowhere else.
     ReceiveOwn {
         /// Its row.
         dispatch: RowKey,

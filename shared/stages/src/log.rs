@@ -210,6 +210,6 @@ impl LogEntry {
     /// The sort key.
     #[must_use]
     pub fn sk(&self) -> String {
-        format!("{}#{}#{}", self.side.name(), self.event.name(), self.discriminator)
+        [self.side.name(), "#", self.event.name(), "#", &self.discriminator].concat()
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     log::{self, About, Event, LogEntry},
     ports::{Relayed, RowKey},
     rim::{Draft, Found},
-    rows::{DispatchRow, Scanned, Sighting, SpoolRow},
+    rows::{ActRow, DispatchRow, Next, Scanned, Sighting, SpoolRow},
     scan,
 };
 
@@ -71,21 +71,16 @@ pub async fn receive_own(rim: &Rim, dispatch: &RowKey) -> Result<(), StageError>
     // The head of the letter is looked at when its envelope has been examined.
     let head = || RowKey { sk: "head".to_owned(), ..dispatch.clone() };
     let rim = &rim.ahead(|| vec![dispatch.clone(), head()]).await?;
-    let found = rim.read::<DispatchRow>(dispatch).await?;
-    let found = found.ok_or_else(|| StageError::Damaged(format!("{}: no such row", dispatch.sk)))?;
-    if found.value.done {
-        return Ok(());
-    }
-    let (bytes, sha256) = rim.blob_hashed(&found.value.blob).await?;
+    let Some(own) = Own::read(rim, dispatch).await? else { return Ok(()) };
+    let blob = own.blob().clone();
+    let (bytes, sha256) = rim.blob_hashed(&blob).await?;
     let at = rim.now();
-    // Whom the last notice took off the row is not served any more (spec 0.2 D18).
-    let open = found.value.recipients.iter().filter(|(_, became)| became.is_none()).map(|(r, _)| r.clone());
     let incoming = Incoming {
-        id: blob_name(format!("{}\0{}", dispatch.pk, dispatch.sk).as_bytes()),
-        blob: found.value.blob.clone(),
+        id: blob_name([&dispatch.pk, "\0", &dispatch.sk].concat().as_bytes()),
+        blob,
         sha256,
         bytes,
-        transaction: Transaction::new(found.value.reverse_path.clone(), open),
+        transaction: own.transaction(),
         received_at: at,
         at,
         via: log::OWN.to_owned(),
@@ -93,7 +88,7 @@ pub async fn receive_own(rim: &Rim, dispatch: &RowKey) -> Result<(), StageError>
         is_answerable: true,
         seen: Sighting::default(),
         scanned: None,
-        from: Source::Own(Box::new(found)),
+        from: Source::Own(own),
     };
     incoming.handle(rim).await
 }
@@ -101,12 +96,76 @@ pub async fn receive_own(rim: &Rim, dispatch: &RowKey) -> Result<(), StageError>
 /// Where something came from: what its reception closes.
 enum Source {
     Spool(SpoolId),
-    Own(Box<Found<DispatchRow>>),
+    Own(Own),
+}
+
+/// What our own provider hands over.
+enum Own {
+    /// One transaction of several.
+    Row(Box<Found<DispatchRow>>),
+    /// An act that goes [inward](ActRow::inward) as it is.
+    Act(Box<Found<ActRow>>),
+}
+
+impl Own {
+    /// What a row hands over; `None` where that is done.
+    async fn read(rim: &Rim, key: &RowKey) -> Result<Option<Self>, StageError> {
+        let missing = || StageError::Damaged(format!("{}: no such row", key.sk));
+        if key.sk.starts_with("act#") {
+            let act = rim.read::<ActRow>(key).await?.ok_or_else(missing)?;
+            let is_owed = act.value.issued.is_some() && act.debt.is_some() && act.value.inward().is_some();
+            return Ok(is_owed.then(|| Self::Act(Box::new(act))));
+        }
+        let row = rim.read::<DispatchRow>(key).await?.ok_or_else(missing)?;
+        Ok((!row.value.done).then(|| Self::Row(Box::new(row))))
+    }
+
+    const fn blob(&self) -> &BlobKey {
+        match self {
+            Self::Row(row) => &row.value.blob,
+            Self::Act(act) => &act.value.target,
+        }
+    }
+
+    /// Whom the last notice took off is not served any more (spec 0.2 D18).
+    fn transaction(&self) -> Transaction {
+        match self {
+            Self::Row(row) => {
+                let open = row.value.recipients.iter().filter(|(_, became)| became.is_none());
+                Transaction::new(row.value.reverse_path.clone(), open.map(|(r, _)| r.clone()))
+            }
+            Self::Act(act) => {
+                let reverse_path = match &act.value.next {
+                    Next::Send { reverse_path, .. } => reverse_path.clone(),
+                    _ => None,
+                };
+                let recipients = act.value.inward().into_iter().flatten();
+                let open = recipients.filter(|r| !act.value.taken_off.contains(r)).cloned();
+                Transaction::new(reverse_path, open)
+            }
+        }
+    }
+
+    /// Nothing is owed any more.
+    fn close(&self, draft: &mut Draft) -> Result<(), StageError> {
+        match self {
+            Self::Row(found) => {
+                let mut row = found.value.clone();
+                row.done = true;
+                for (_, became) in &mut row.recipients {
+                    became.get_or_insert(Relayed::Taken);
+                }
+                draft.replace(found.version, &row, None)?;
+            }
+            Self::Act(found) => draft.replace(found.version, &found.value, None)?,
+        }
+        Ok(())
+    }
 }
 
 /// Something that came in.
 struct Incoming {
-    /// The spool id, or the digest of the dispatch row's key.
+    /// The spool id, or the digest of the key of the row that hands it over.
     id: String,
     blob: BlobKey,
     bytes: Bytes,
@@ -199,14 +258,7 @@ impl Incoming {
                 };
                 draft.insert(&row, None)?;
             }
-            Source::Own(found) => {
-                let mut row = found.value.clone();
-                row.done = true;
-                for (_, became) in &mut row.recipients {
-                    became.get_or_insert(Relayed::Taken);
-                }
-                draft.replace(found.version, &row, None)?;
-            }
+            Source::Own(own) => own.close(draft)?,
         }
         Ok(())
     }

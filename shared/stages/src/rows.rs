@@ -196,7 +196,7 @@ impl Body for OriginRecipient {
     fn lookup(&self) -> Option<Lookup> {
         Some(Lookup {
             pk: format!("origin#{}", self.recipient.address.key()),
-            sk: format!("{}#{}", self.clocks.accepted_at, self.pec_id),
+            sk: [&String::from(self.clocks.accepted_at), "#", &self.pec_id].concat(),
         })
     }
 }
@@ -347,7 +347,7 @@ impl Body for FilingRow {
         let c = self.certifies.as_ref()?;
         Some(Lookup {
             pk: format!("destination#{}", c.recipient.key()),
-            sk: format!("{}#{}", self.summary.at, self.partition.as_str()),
+            sk: [&String::from(self.summary.at), "#", self.partition.as_str()].concat(),
         })
     }
     fn ahead(&self) -> Vec<RowKey> {

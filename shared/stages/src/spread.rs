@@ -124,7 +124,7 @@ async fn act(rim: &Rim, key: &RowKey) -> Result<(), StageError> {
                 chunks.flush_when_full().await?;
             }
         }
-        Some(Onward::Home(_)) | None => {}
+        Some(Onward::Home(_) | Onward::Inward) | None => {}
     }
     chunks.flush().await?;
     chunks.draft.replace(found.version, &found.value, None)?;

@@ -154,9 +154,20 @@ fn entry(desk: &Desk, head: &OriginHead, row: &OriginRecipient, word: &str) -> L
 /// way is no later attempt; dispatch reads the recipient's row before each of its own.
 async fn cancel(rim: &Rim, draft: &mut Draft, row: &OriginRecipient) -> Result<(), StageError> {
     let envelope = ActKey::envelope(&row.pec_id);
-    let Some(act) = rim.read::<ActRow>(&envelope.row()).await? else { return Ok(()) };
-    let Next::Send { parcels, .. } = &act.value.next else { return Ok(()) };
+    let Some(mut act) = rim.read::<ActRow>(&envelope.row()).await? else { return Ok(()) };
     let address = &row.recipient.address;
+    if act.value.inward().is_some_and(|recipients| recipients.contains(address))
+        && act.value.issued.is_some()
+        && let Some(debt) = act.debt.clone()
+    {
+        act.value.taken_off.push(address.clone());
+        let mut all = act.value.inward().into_iter().flatten();
+        let is_done = all.all(|r| act.value.taken_off.contains(r));
+        let debt = (!is_done).then_some(debt);
+        draft.replace(act.version, &act.value, debt)?;
+        return Ok(());
+    }
+    let Next::Send { parcels, .. } = &act.value.next else { return Ok(()) };
     let Some(parcel) = parcels.iter().find(|p| p.recipients.contains(address)) else { return Ok(()) };
     let key = DispatchRow::key_of(&act.value.key, &parcel.destination);
     let Some(mut found) = rim.read::<DispatchRow>(&key).await? else { return Ok(()) };

@@ -4,10 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashSet, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
     ops::Bound,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
@@ -22,11 +19,10 @@ const BODY_BYTES_MAX: usize = 350_000;
 /// A page is cut here, as DynamoDB cuts it: who reads must go on.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 
-/// Rows and log, exactly as [`Facts`] says. Far, as on AWS, if it is not said otherwise.
+/// Rows and log, exactly as [`Facts`] says. Far, as on AWS.
 #[derive(Debug, Default)]
 pub struct MemoryFacts {
     state: Mutex<State>,
-    near: AtomicBool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,13 +40,7 @@ impl MemoryFacts {
     /// Another store with the same content, independent from here on.
     #[must_use]
     pub fn fork(&self) -> Self {
-        let near = AtomicBool::new(self.near.load(Ordering::Relaxed));
-        Self { state: Mutex::new(self.state.lock().unwrap().clone()), near }
-    }
-
-    /// From here on as near as the tables of the embedded form.
-    pub fn come_near(&self) {
-        self.near.store(true, Ordering::Relaxed);
+        Self { state: Mutex::new(self.state.lock().unwrap().clone()) }
     }
 
     /// Every row, in order of table, partition, place.
@@ -168,7 +158,7 @@ impl Facts for MemoryFacts {
     }
 
     fn is_far(&self) -> bool {
-        !self.near.load(Ordering::Relaxed)
+        true
     }
 
     async fn query(

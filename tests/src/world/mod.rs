@@ -96,6 +96,7 @@ pub struct World {
     signer: Arc<TestSigner>,
     index: Arc<Index>,
     verifier: Arc<Verifier>,
+    is_crowded: bool,
 }
 
 /// Made once: keys, index, chain verdicts.
@@ -131,6 +132,7 @@ impl World {
             signer: Arc::new(TestSigner::new(PKI.of(provider))),
             index: Arc::clone(&SHARED.index),
             verifier: Arc::clone(&SHARED.verifier),
+            is_crowded: false,
         };
         let writes = provider.registry().into_iter().map(Write::Insert).collect();
         let committed = exec::run(world.facts.commit(Commit { writes, entries: Vec::new() }));
@@ -138,11 +140,10 @@ impl World {
         world
     }
 
-    /// The same world with tables that are as near as those of the embedded form.
+    /// The same world with mailboxes where much happens at once: what can wait in line there does.
     #[must_use]
-    pub fn near(self) -> Self {
-        self.facts.come_near();
-        self
+    pub fn crowded(self) -> Self {
+        Self { is_crowded: true, ..self }
     }
 
     /// A second world that is the same so far. Keys and index are shared.
@@ -162,6 +163,7 @@ impl World {
             signer: Arc::clone(&self.signer),
             index: Arc::clone(&self.index),
             verifier: Arc::clone(&self.verifier),
+            is_crowded: self.is_crowded,
         }
     }
 
@@ -174,6 +176,10 @@ impl World {
     /// The ports as stages see them.
     #[must_use]
     pub fn rim(&self) -> Rim {
+        let crowds = Crowds::default();
+        if self.is_crowded {
+            self.provider.mailboxes().iter().for_each(|mailbox| crowds.note(&mailbox.id, self.now()));
+        }
         Rim {
             facts: Arc::clone(&self.facts) as _,
             blobs: Arc::clone(&self.blobs) as _,
@@ -187,7 +193,7 @@ impl World {
             verifier: Arc::clone(&self.verifier),
             limits: Limits::default(),
             bells: Bells::default(),
-            crowds: Crowds::default(),
+            crowds,
         }
     }
 

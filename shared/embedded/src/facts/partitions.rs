@@ -1,14 +1,14 @@
 //! Partitions by number. The names of partitions are long and many are hashes; their numbers are short and grow with
 //! time, so that the rows of the letters of this minute lie beside each other in every index, however many there are.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Error, OptionalExtension, params};
 use stages::ports::Table;
 
 use super::{places::Places, statements::Statements};
 use crate::HashMap;
 
-/// Names that are remembered at most.
-const REMEMBERED_MAX: usize = 100_000;
+/// Names that are remembered at most: a letter has four, and is over within a second.
+const REMEMBERED_MAX: usize = 32_768;
 
 /// The number of the legal log in the column `tab`.
 pub(super) const LOG: i64 = 3;
@@ -22,11 +22,10 @@ pub(super) const fn table_number(table: Table) -> i64 {
     }
 }
 
-/// Numbers that the writing thread has seen, and names that have none yet. A number that is seen stays: partitions are
-/// never removed.
+/// Numbers that the writing thread has seen. A number that is seen stays: partitions are never removed.
 #[derive(Default)]
 pub(super) struct Partitions {
-    of_table: [HashMap<String, Option<i64>>; 4],
+    of_table: [HashMap<String, i64>; 4],
     remembered: usize,
     /// What is in those that were made here.
     pub places: Places,
@@ -41,26 +40,34 @@ impl Partitions {
         pk: &str,
     ) -> rusqlite::Result<Option<i64>> {
         if let Some(number) = self.of(tab).get(pk) {
-            return Ok(*number);
+            return Ok(Some(*number));
         }
         let number = db.partition.query_row(params![tab, pk], |r| r.get(0)).optional()?;
-        self.remember(tab, pk, number);
+        if let Some(number) = number {
+            self.remember(tab, pk, number);
+        }
         Ok(number)
     }
 
-    /// The number of a partition, a new one if there is none.
+    /// The number of a partition, a new one if there is none: mostly there is none, so that is tried first.
     pub(super) fn find_or_make(
         &mut self,
         db: &mut Statements<'_>,
         tab: i64,
         pk: &str,
     ) -> rusqlite::Result<i64> {
-        if let Some(number) = self.find(db, tab, pk)? {
-            return Ok(number);
+        if let Some(number) = self.of(tab).get(pk) {
+            return Ok(*number);
         }
-        let number = db.new_partition.insert(params![tab, pk])?;
-        self.remember(tab, pk, Some(number));
-        self.places.begin(number);
+        let number = match db.new_partition.insert(params![tab, pk]) {
+            Ok(number) => {
+                self.places.begin(number);
+                number
+            }
+            Err(Error::StatementChangedRows(0)) => db.partition.query_row(params![tab, pk], |r| r.get(0))?,
+            Err(error) => return Err(error),
+        };
+        self.remember(tab, pk, number);
         Ok(number)
     }
 
@@ -69,7 +76,7 @@ impl Partitions {
         *self = Self::default();
     }
 
-    fn of(&mut self, tab: i64) -> &mut HashMap<String, Option<i64>> {
+    fn of(&mut self, tab: i64) -> &mut HashMap<String, i64> {
         let [letters, mailboxes, registry, log] = &mut self.of_table;
         match tab {
             0 => letters,
@@ -79,7 +86,7 @@ impl Partitions {
         }
     }
 
-    fn remember(&mut self, tab: i64, pk: &str, number: Option<i64>) {
+    fn remember(&mut self, tab: i64, pk: &str, number: i64) {
         if self.remembered >= REMEMBERED_MAX {
             self.of_table = Default::default();
             self.remembered = 0;

@@ -9,6 +9,7 @@ pub(super) struct Statements<'c> {
     pub commit: Statement<'c>,
     /// A partition by its name.
     pub partition: Statement<'c>,
+    /// A new number for a name that has none, else nothing.
     pub new_partition: Statement<'c>,
     /// Id and version of a row, and whether its place in the table's index is the one that is given.
     pub find_row: Statement<'c>,
@@ -28,7 +29,9 @@ impl<'c> Statements<'c> {
             begin: prepare("BEGIN IMMEDIATE")?,
             commit: prepare("COMMIT")?,
             partition: prepare("SELECT id FROM partitions WHERE tab = ?1 AND pk = ?2")?,
-            new_partition: prepare("INSERT INTO partitions(tab, pk) VALUES (?1, ?2)")?,
+            new_partition: prepare(
+                "INSERT INTO partitions(tab, pk) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            )?,
             find_row: prepare(
                 "SELECT id, version, lookup_pk IS ?3 AND lookup_sk IS ?4
                  FROM rows WHERE partition = ?1 AND sk = ?2",

@@ -126,38 +126,50 @@ fn prepare_entry(entry: &LogEntry) -> Result<PreparedEntry, FactsError> {
     Ok(PreparedEntry { pec_id: entry.pec_id.clone(), sk: entry.sk(), at: entry.at, body })
 }
 
-/// Looks at all conditions, then writes all; tells whether they held. If not, nothing was written, so the neighbours
-/// in the transaction are not touched.
+/// Looks at all conditions, then writes all; tells whether they held. If not, nothing was written but numbers of
+/// partitions, so the neighbours in the transaction are not touched.
 pub(super) fn apply(
     db: &mut Statements<'_>,
     partitions: &mut Partitions,
     commit: &Prepared,
 ) -> rusqlite::Result<bool> {
-    // 1. Where the rows are; every condition holds, or nothing is written.
-    let mut rows = Vec::with_capacity(commit.writes.len());
+    // 1. Where the rows are and will be; every condition holds, or nothing is written.
+    let mut places = Vec::with_capacity(commit.writes.len());
     for write in &commit.writes {
-        let found = find(db, partitions, write.key(), write.lookup())?;
+        let key = write.key();
+        let table = table_number(key.table);
+        let partition = match write {
+            PreparedWrite::Insert(_) => Some(partitions.find_or_make(db, table, &key.pk)?),
+            _ => partitions.find(db, table, &key.pk)?,
+        };
+        let found = match partition {
+            Some(partition) => find(db, partitions, partition, &key.sk, write.lookup())?,
+            None => None,
+        };
         if found.map(|f| f.version) != write.was() {
             return Ok(false);
         }
-        rows.push(found);
+        places.extend(partition.map(|partition| (write, partition, found)));
     }
+    let mut entries = Vec::with_capacity(commit.entries.len());
     for entry in &commit.entries {
-        if entry_exists(db, partitions, entry)? {
+        let partition = partitions.find_or_make(db, LOG, &entry.pec_id)?;
+        if entry_exists(db, partitions, partition, &entry.sk)? {
             return Ok(false);
         }
+        entries.push((entry, partition));
     }
     // 2. All hold: write. A row or an entry occurs once in a commit (`prepare`), so nothing here can collide.
-    for (write, found) in commit.writes.iter().zip(rows) {
+    for (write, partition, found) in places {
         match (write, found) {
-            (PreparedWrite::Insert(p), _) => insert(db, partitions, p)?,
+            (PreparedWrite::Insert(p), _) => insert(db, partitions, partition, p)?,
             (PreparedWrite::Replace { row, .. }, Some(found)) => replace(db, partitions, found, row)?,
             (PreparedWrite::Delete { key, .. }, Some(found)) => delete(db, partitions, found, key)?,
             (PreparedWrite::Check { .. }, _) | (_, None) => {}
         }
     }
-    for entry in &commit.entries {
-        append(db, partitions, entry)?;
+    for (entry, partition) in entries {
+        append(db, partitions, partition, entry)?;
     }
     Ok(true)
 }
@@ -215,12 +227,12 @@ struct Found {
 fn find(
     db: &mut Statements<'_>,
     partitions: &mut Partitions,
-    key: &RowKey,
+    partition: i64,
+    sk: &str,
     lookup: Option<&Lookup>,
 ) -> rusqlite::Result<Option<Found>> {
-    let Some(partition) = partitions.find(db, table_number(key.table), &key.pk)? else { return Ok(None) };
     if let Some(rows) = partitions.places.of(partition) {
-        return Ok(rows.get(&key.sk).map(|row| Found {
+        return Ok(rows.get(sk).map(|row| Found {
             partition,
             id: row.id,
             version: row.version,
@@ -228,7 +240,7 @@ fn find(
         }));
     }
     db.find_row
-        .query_row(params![partition, key.sk, lookup.map(|l| &l.pk), lookup.map(|l| &l.sk)], |r| {
+        .query_row(params![partition, sk, lookup.map(|l| &l.pk), lookup.map(|l| &l.sk)], |r| {
             let version = r.get::<_, i64>(1)?.cast_unsigned();
             Ok(Found { partition, id: r.get(0)?, version, same_lookup: r.get(2)? })
         })
@@ -238,19 +250,23 @@ fn find(
 fn entry_exists(
     db: &mut Statements<'_>,
     partitions: &mut Partitions,
-    entry: &PreparedEntry,
+    partition: i64,
+    sk: &str,
 ) -> rusqlite::Result<bool> {
-    let Some(partition) = partitions.find(db, LOG, &entry.pec_id)? else { return Ok(false) };
     if let Some(entries) = partitions.places.of(partition) {
-        return Ok(entries.get(&entry.sk).is_some());
+        return Ok(entries.get(sk).is_some());
     }
-    db.find_entry.exists(params![partition, entry.sk])
+    db.find_entry.exists(params![partition, sk])
 }
 
-fn insert(db: &mut Statements<'_>, partitions: &mut Partitions, p: &PreparedRow) -> rusqlite::Result<()> {
+fn insert(
+    db: &mut Statements<'_>,
+    partitions: &mut Partitions,
+    partition: i64,
+    p: &PreparedRow,
+) -> rusqlite::Result<()> {
     let (row, debt, lookup) = (&p.row, p.row.debt.as_ref(), p.row.lookup.as_ref());
     let table = table_number(row.key.table);
-    let partition = partitions.find_or_make(db, table, &row.key.pk)?;
     let id = db.insert_row.insert(params![
         partition,
         row.key.sk,
@@ -305,9 +321,9 @@ fn delete(
 fn append(
     db: &mut Statements<'_>,
     partitions: &mut Partitions,
+    partition: i64,
     entry: &PreparedEntry,
 ) -> rusqlite::Result<()> {
-    let partition = partitions.find_or_make(db, LOG, &entry.pec_id)?;
     let seq = db.append_entry.insert(params![partition, entry.sk, entry.at.unix_s(), entry.body])?;
     partitions.places.wrote(partition, &entry.sk, Place { id: seq, version: 1, lookup: None });
     Ok(())

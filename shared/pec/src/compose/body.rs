@@ -98,14 +98,12 @@ pub(super) fn content(document: &Document, material: &Material, boundaries: &Bou
     content.rope.push(multipart("mixed", &boundaries.mixed, encoding));
     content.part(readable(document, &material.sender, &boundaries.alternative));
     if let Some(xml) = crate::daticert::write(document) {
-        let head = part_head(&format!("application/xml; name=\"{}\"", words::DATICERT), "base64");
-        content.part(format!("{head}{}\r\n", inline(words::DATICERT)));
+        content.part(named_head("application/xml", words::DATICERT, "base64", "inline"));
         content.rope.push(encode::base64_lines(xml.as_bytes()));
     }
     if let Some(postacert) = &material.postacert {
         let encoding = if material.is_8bit { "8bit" } else { "7bit" };
-        let head = part_head(&format!("message/rfc822; name=\"{}\"", words::POSTACERT), encoding);
-        content.part(format!("{head}{}\r\n", inline(words::POSTACERT)));
+        content.part(named_head("message/rfc822", words::POSTACERT, encoding, "inline"));
         content.rope.append(postacert.clone());
     }
     content.close()
@@ -113,14 +111,13 @@ pub(super) fn content(document: &Document, material: &Material, boundaries: &Bou
 
 /// The signature part with its delimiter before, from the CRLF that ends the signed octets.
 pub(super) fn signature_part(boundary: &str, cms: &[u8]) -> Vec<u8> {
-    let head = part_head(&format!("application/pkcs7-signature; name=\"{}\"", words::SIGNATURE), "base64");
-    let disposition = format!("Content-Disposition: attachment; filename=\"{}\"\r\n", words::SIGNATURE);
-    let start = format!("\r\n--{boundary}\r\n{head}{disposition}\r\n");
+    let head = named_head("application/pkcs7-signature", words::SIGNATURE, "base64", "attachment");
     let encoded = encode::base64_lines(cms);
     // The last delimiter follows.
-    let mut part = Vec::with_capacity(start.len() + encoded.len() + boundary.len() + 8);
-    part.extend_from_slice(start.as_bytes());
-    part.extend_from_slice(&encoded);
+    let mut part = Vec::with_capacity(head.len() + encoded.len() + 2 * boundary.len() + 14);
+    for piece in [b"\r\n--", boundary.as_bytes(), b"\r\n", head.as_bytes(), &encoded] {
+        part.extend_from_slice(piece);
+    }
     part
 }
 
@@ -132,12 +129,12 @@ struct Content<'a> {
 
 impl Content<'_> {
     fn part(&mut self, start: impl Into<Bytes>) {
-        self.rope.push(format!("\r\n--{}\r\n", self.boundary));
+        self.rope.push(["\r\n--", self.boundary, "\r\n"].concat());
         self.rope.push(start);
     }
 
     fn close(mut self) -> Rope {
-        self.rope.push(format!("\r\n--{}--\r\n", self.boundary));
+        self.rope.push(["\r\n--", self.boundary, "--\r\n"].concat());
         self.rope
     }
 }
@@ -149,10 +146,10 @@ fn readable(document: &Document, sender: &str, boundary: &str) -> Vec<u8> {
     if document.kind() == Kind::AnomalyEnvelope {
         return plain;
     }
-    let delimiter = format!("\r\n--{boundary}\r\n").into_bytes();
     let html = text_part("text/html", &readable.html());
-    let end = format!("\r\n--{boundary}--\r\n").into_bytes();
-    [multipart("alternative", boundary, ""), delimiter.clone(), plain, delimiter, html, end].concat()
+    let start = multipart("alternative", boundary, "");
+    let (next, end) = (["\r\n--", boundary, "\r\n"].concat(), ["\r\n--", boundary, "--\r\n"].concat());
+    [start.as_bytes(), next.as_bytes(), &plain, next.as_bytes(), &html, end.as_bytes()].concat()
 }
 
 pub(super) fn text_part(media: &str, latin1: &[u8]) -> Vec<u8> {
@@ -170,14 +167,17 @@ pub(super) fn text_part(media: &str, latin1: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn part_head(media: &str, encoding: &str) -> String {
-    format!("Content-Type: {media}\r\nContent-Transfer-Encoding: {encoding}\r\n")
+    ["Content-Type: ", media, "\r\nContent-Transfer-Encoding: ", encoding, "\r\n"].concat()
 }
 
-fn inline(name: &str) -> String {
-    format!("Content-Disposition: inline; filename=\"{name}\"\r\n")
+/// The header of a part that has a name, with its blank line.
+fn named_head(media: &str, name: &str, encoding: &str, disposition: &str) -> String {
+    let start = ["Content-Type: ", media, "; name=\"", name, "\"\r\nContent-Transfer-Encoding: ", encoding];
+    let end = ["\r\nContent-Disposition: ", disposition, "; filename=\"", name, "\"\r\n\r\n"];
+    [start.as_slice(), end.as_slice()].concat().concat()
 }
 
 /// The header of a multipart and the blank line. The delimiter that follows brings the next CRLF.
-fn multipart(subtype: &str, boundary: &str, encoding: &str) -> Vec<u8> {
-    format!("Content-Type: multipart/{subtype};\r\n boundary=\"{boundary}\"\r\n{encoding}").into_bytes()
+fn multipart(subtype: &str, boundary: &str, encoding: &str) -> String {
+    ["Content-Type: multipart/", subtype, ";\r\n boundary=\"", boundary, "\"\r\n", encoding].concat()
 }

@@ -36,12 +36,18 @@ impl ActKey {
     /// The key of its row.
     #[must_use]
     pub fn row(&self) -> RowKey {
-        letters(&self.partition, format!("{}{}", Self::prefix(self.kind), self.discriminator))
+        letters(&self.partition, self.parts().concat())
     }
     /// What the keys of rows of this kind begin with, after their partition.
     #[must_use]
     pub fn prefix(kind: Kind) -> String {
-        format!("act#{}#", kind.name())
+        Self::parts_of(kind, "").concat()
+    }
+    fn parts(&self) -> [&str; 4] {
+        Self::parts_of(self.kind, &self.discriminator)
+    }
+    const fn parts_of(kind: Kind, discriminator: &str) -> [&str; 4] {
+        ["act#", kind.name(), "#", discriminator]
     }
     /// The act of a row; `None` for the key of something else.
     #[must_use]
@@ -61,8 +67,8 @@ impl ActKey {
     /// The name of its blob: from the key, never from the bytes.
     #[must_use]
     pub fn blob_name(&self) -> String {
-        let row = self.row();
-        blob_name(format!("{}\0{}", row.pk, row.sk).as_bytes())
+        let [act, kind, mark, discriminator] = self.parts();
+        blob_name([self.partition.as_str(), "\0", act, kind, mark, discriminator].concat().as_bytes())
     }
 }
 
@@ -150,14 +156,25 @@ pub struct ActRow {
     pub issued: Option<IssuedBytes>,
     /// How its filing ended, where the act itself is what is [filed](ActRow::home).
     pub filed: Option<Filed>,
+    /// Whom the last notice took off it, where it goes [inward](ActRow::inward) as it is.
+    pub taken_off: Vec<Address>,
 }
 impl ActRow {
+    /// The recipients of ours that are all it goes to: its row is the transaction with our own incoming point (spec 4.7).
+    #[must_use]
+    pub fn inward(&self) -> Option<&[Address]> {
+        let Next::Send { parcels, .. } = &self.next else { return None };
+        match parcels.as_slice() {
+            [Parcel { destination: Destination::Own, recipients }] => Some(recipients),
+            _ => None,
+        }
+    }
     /// The mailbox that is its only home: nothing else has to be known for filing it than what is in this row.
     #[must_use]
     pub fn home(&self) -> Option<&MailboxId> {
         let Next::File { mailboxes } = &self.next else { return None };
         let [mailbox] = mailboxes.as_slice() else { return None };
-        (self.target == BlobKey::mailbox(mailbox, &self.key.blob_name())).then_some(mailbox)
+        self.target.is_of(mailbox).then_some(mailbox)
     }
     /// The id under which the legal log has its entry.
     #[must_use]
@@ -182,6 +199,10 @@ impl Body for ActRow {
                 let settings = Address::parse(&self.document.to).map(|to| Mailbox::key_of(to.as_str()));
                 self.home().map(MailboxHead::key_of).into_iter().chain(settings.ok()).collect()
             }
+            // The incoming point looks where its recipients' mailboxes are.
+            Next::Send { .. } if self.issued.is_some() => {
+                self.inward().into_iter().flatten().map(|r| Mailbox::key_of(r.as_str())).collect()
+            }
             Next::Send { .. } | Next::RecordTakeCharge { .. } | Next::Nothing => Vec::new(),
         };
         let head = self.letter_in_head.then(|| self.key.head());
@@ -191,7 +212,7 @@ impl Body for ActRow {
 
 impl Serialize for ActRow {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { document, source, issued, filed, .. } = self;
+        let Self { document, source, issued, filed, taken_off, .. } = self;
         Written {
             document: WrittenDocument {
                 at: document.at,
@@ -210,6 +231,7 @@ impl Serialize for ActRow {
             sending_provider: &self.sending_provider,
             issued: issued.as_ref(),
             filed: filed.as_ref(),
+            taken_off,
         }
         .serialize(serializer)
     }
@@ -232,6 +254,8 @@ struct Written<'a> {
     issued: Option<&'a IssuedBytes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     filed: Option<&'a Filed>,
+    #[serde(skip_serializing_if = "<[Address]>::is_empty")]
+    taken_off: &'a [Address],
 }
 
 #[derive(Serialize)]
@@ -262,6 +286,8 @@ struct Stored {
     issued: Option<IssuedBytes>,
     #[serde(default)]
     filed: Option<Filed>,
+    #[serde(default)]
+    taken_off: Vec<Address>,
 }
 
 #[derive(Deserialize)]
@@ -296,6 +322,7 @@ impl From<Stored> for ActRow {
             sending_provider: stored.sending_provider,
             issued: stored.issued,
             filed: stored.filed,
+            taken_off: stored.taken_off,
         }
     }
 }
@@ -356,6 +383,7 @@ mod tests {
             sending_provider: "Gestore".to_owned(),
             issued: Some(IssuedBytes { sha256: "d".repeat(64), size_bytes: 7 }),
             filed: Some(Filed::Before),
+            taken_off: vec![Address::parse("d@beta.example").unwrap()],
             key,
         }
     }

@@ -1,4 +1,5 @@
-//! Letters through the whole embedded pipeline, durable, beside the floor: the signatures alone, in the same run.
+//! Letters through the whole embedded pipeline, durable, beside the floor: the signatures alone, in the same run, between
+//! its rounds.
 //!
 //! Many letters in flight start at the spool, where a door has left them before the clock runs: the doors have
 //! benchmarks of their own. A letter alone starts at the door.
@@ -6,6 +7,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     fs,
+    ops::Range,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -45,7 +47,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 struct Options {
     /// Letters of 10 KB to one recipient; larger cases take fewer.
-    #[arg(long, default_value_t = 4000)]
+    #[arg(long, default_value_t = 12_000)]
     letters: usize,
     /// Letters in flight.
     #[arg(long, default_value_t = 256)]
@@ -93,8 +95,11 @@ struct Report {
     cases: Vec<Case>,
 }
 
-/// Mailboxes of the bench: senders and recipients alike.
-const MAILBOXES: usize = 32;
+/// Mailboxes of the bench: senders and recipients alike. What is sent in a second goes to different ones, as it does in
+/// a provider that has that much to do.
+const MAILBOXES: usize = 1024;
+/// Mailboxes that are made in one commit.
+const MADE_AT_ONCE: usize = 64;
 
 fn main() -> Result<(), Failure> {
     let options = Options::parse();
@@ -105,10 +110,10 @@ fn main() -> Result<(), Failure> {
     let plan: Vec<(usize, usize, usize, usize)> = match (options.size_kb, options.recipients) {
         (None, None) => vec![
             (options.letters, 10, 1, options.in_flight),
-            ((options.letters / 5).max(1), 10, 10, options.in_flight),
-            ((options.letters / 10).max(1), 1024, 1, options.in_flight),
-            ((options.letters / 40).max(1), 1024, 10, options.in_flight),
-            ((options.letters / 20).max(1), 10, 1, 1),
+            ((options.letters / 15).max(1), 10, 10, options.in_flight),
+            ((options.letters / 30).max(1), 1024, 1, options.in_flight),
+            ((options.letters / 120).max(1), 1024, 10, options.in_flight),
+            ((options.letters / 60).max(1), 10, 1, 1),
         ],
         (size, recipients) => {
             vec![(options.letters, size.unwrap_or(10), recipients.unwrap_or(1), options.in_flight)]
@@ -142,6 +147,13 @@ struct Plan {
     recipients: usize,
     in_flight: usize,
     cores: usize,
+}
+
+impl Plan {
+    /// Three, unless so few letters would be in one that most of it was beginning and end.
+    fn rounds(&self) -> usize {
+        (self.letters / (self.in_flight * 8)).clamp(1, 3)
+    }
 }
 
 fn show(c: &Case) {
@@ -192,9 +204,7 @@ fn signatures_per_second(pki: &Pki, cores: usize) -> Result<f64, Failure> {
 }
 
 async fn measure(pki: &Pki, dir: &std::path::Path, plan: &Plan) -> Result<Case, Failure> {
-    // 1. Machines get slower and faster under our feet: the floor is measured before and after. A provider with its
-    //    mailboxes; what it commits is watched.
-    let signatures_before = signatures_per_second(pki, plan.cores)?;
+    // 1. A provider with its mailboxes; what it commits is watched.
     let mut provider = provider(pki, dir).await?;
     let finish = Arc::new(Finish::default());
     let inner = Arc::clone(&provider.rim().facts);
@@ -203,57 +213,30 @@ async fn measure(pki: &Pki, dir: &std::path::Path, plan: &Plan) -> Result<Case, 
     provider.start().await?;
     let rim = provider.rim().clone();
 
-    // 2. What is there before: memory, counters, processor time.
+    // 2. Machines get slower and faster under our feet: the floor is measured before and after each round.
     let message = message(plan.size_kb * 1024);
-    let alone = plan.in_flight == 1;
-    let mut spooled: VecDeque<SpoolId> =
-        if alone { VecDeque::new() } else { spool(&rim, plan, &message).await?.into() };
-    fs::write("/proc/self/clear_refs", "5").ok();
-    let idle_rss_bytes = status_bytes("VmRSS");
-    let before = provider.counters().now();
-    let written_before = io_bytes();
-    let cpu_before = cpu();
-    let start = Instant::now();
-
-    // 3. The letters: so many in flight, the next one when one is complete.
-    let places = Arc::new(Semaphore::new(plan.in_flight));
-    let mut running = Vec::with_capacity(plan.letters);
-    for n in 0..plan.letters {
-        let place = Arc::clone(&places).acquire_owned().await?;
-        let (rim, finish) = (rim.clone(), Arc::clone(&finish));
-        let start = match spooled.pop_front() {
-            Some(id) => Start::Spool(id),
-            None => Start::Door(submission(n, plan.recipients, &message)?),
-        };
-        running.push(tokio::spawn(async move {
-            let took = one(&rim, &finish, start).await;
-            drop(place);
-            took
-        }));
+    let mut sum = Sum::default();
+    let mut floors = vec![signatures_per_second(pki, plan.cores)?];
+    let (rounds, mut from) = (plan.rounds(), 0);
+    for round in 1..=rounds {
+        let until = plan.letters * round / rounds;
+        run(&provider, &rim, &finish, plan, from..until, &message, &mut sum).await?;
+        floors.push(signatures_per_second(pki, plan.cores)?);
+        from = until;
     }
-    let mut times = Vec::with_capacity(plan.letters);
-    for task in running {
-        times.push(task.await??);
-    }
-    let took = start.elapsed();
-    times.sort_unstable();
-
-    // 4. Figures.
-    let after = provider.counters().now();
-    let (written, used) = (io_bytes() - written_before, cpu() - cpu_before);
-    let peak_rss_bytes = status_bytes("VmHWM");
     provider.stop().await;
-    let signatures_per_second = f64::midpoint(signatures_before, signatures_per_second(pki, plan.cores)?);
+    sum.times.sort_unstable();
+
+    // 3. Figures.
+    #[allow(clippy::cast_precision_loss)]
+    let signatures_per_second = floors.iter().sum::<f64>() / floors.len() as f64;
     #[allow(clippy::cast_precision_loss)]
     let per_letter = |n: u64| n as f64 / plan.letters as f64;
     #[allow(clippy::cast_precision_loss)]
-    let letters_per_second = plan.letters as f64 / took.as_secs_f64();
+    let letters_per_second = plan.letters as f64 / sum.took.as_secs_f64();
     // Acceptance, envelope, take-charge, and a delivery receipt for each recipient.
     #[allow(clippy::cast_precision_loss)]
     let floor_letters_per_second = signatures_per_second / (3 + plan.recipients) as f64;
-    let fsyncs = (after.transactions - before.transactions)
-        + (after.blob_syncs - before.blob_syncs)
-        + (after.checkpoints - before.checkpoints);
     Ok(Case {
         letters: plan.letters,
         size_kb: plan.size_kb,
@@ -263,16 +246,85 @@ async fn measure(pki: &Pki, dir: &std::path::Path, plan: &Plan) -> Result<Case, 
         signatures_per_second,
         floor_letters_per_second,
         ratio: letters_per_second / floor_letters_per_second,
-        p50_ms: percentile_ms(&times, 0.5),
-        p99_ms: percentile_ms(&times, 0.99),
-        fsyncs_per_letter: per_letter(fsyncs),
-        bytes_written_per_letter: per_letter(written),
-        commits_per_letter: per_letter(after.commits - before.commits),
-        idle_rss_bytes,
-        peak_rss_bytes,
+        p50_ms: percentile_ms(&sum.times, 0.5),
+        p99_ms: percentile_ms(&sum.times, 0.99),
+        fsyncs_per_letter: per_letter(sum.fsyncs),
+        bytes_written_per_letter: per_letter(sum.written),
+        commits_per_letter: per_letter(sum.commits),
+        idle_rss_bytes: sum.idle_rss_bytes,
+        peak_rss_bytes: sum.peak_rss_bytes,
         #[allow(clippy::cast_precision_loss)]
-        cpu_ms_per_letter: used.as_secs_f64() * 1000.0 / plan.letters as f64,
+        cpu_ms_per_letter: sum.used.as_secs_f64() * 1000.0 / plan.letters as f64,
     })
+}
+
+/// What all rounds of a case came to.
+#[derive(Default)]
+struct Sum {
+    took: Duration,
+    times: Vec<Duration>,
+    used: Duration,
+    written: u64,
+    fsyncs: u64,
+    commits: u64,
+    idle_rss_bytes: u64,
+    peak_rss_bytes: u64,
+}
+
+/// One round: these letters, from an idle provider to an idle one.
+async fn run(
+    provider: &Provider,
+    rim: &Rim,
+    finish: &Arc<Finish>,
+    plan: &Plan,
+    letters: Range<usize>,
+    message: &Bytes,
+    sum: &mut Sum,
+) -> Result<(), Failure> {
+    // 1. What is there before: memory, counters, processor time.
+    let alone = plan.in_flight == 1;
+    let mut spooled: VecDeque<SpoolId> =
+        if alone { VecDeque::new() } else { spool(rim, plan, letters.clone(), message).await?.into() };
+    fs::write("/proc/self/clear_refs", "5").ok();
+    if sum.idle_rss_bytes == 0 {
+        sum.idle_rss_bytes = status_bytes("VmRSS");
+    }
+    let before = provider.counters().now();
+    let written_before = io_bytes();
+    let cpu_before = cpu();
+    let start = Instant::now();
+
+    // 2. The letters: so many in flight, the next one when one is complete.
+    let places = Arc::new(Semaphore::new(plan.in_flight));
+    let mut running = Vec::with_capacity(letters.len());
+    for n in letters {
+        let place = Arc::clone(&places).acquire_owned().await?;
+        let (rim, finish) = (rim.clone(), Arc::clone(finish));
+        let start = match spooled.pop_front() {
+            Some(id) => Start::Spool(id),
+            None => Start::Door(submission(n, plan.recipients, message)?),
+        };
+        running.push(tokio::spawn(async move {
+            let took = one(&rim, &finish, start).await;
+            drop(place);
+            took
+        }));
+    }
+    for task in running {
+        sum.times.push(task.await??);
+    }
+    sum.took += start.elapsed();
+
+    // 3. What is there after.
+    let after = provider.counters().now();
+    sum.written += io_bytes() - written_before;
+    sum.used += cpu() - cpu_before;
+    sum.peak_rss_bytes = sum.peak_rss_bytes.max(status_bytes("VmHWM"));
+    sum.commits += after.commits - before.commits;
+    sum.fsyncs += (after.transactions - before.transactions)
+        + (after.blob_syncs - before.blob_syncs)
+        + (after.checkpoints - before.checkpoints);
+    Ok(())
 }
 
 /// Where a letter begins to be measured.
@@ -295,11 +347,16 @@ async fn one(rim: &Rim, finish: &Finish, start: Start) -> Result<Duration, Failu
     Ok(began.elapsed())
 }
 
-/// All letters of a plan in the spool, and no hint of them.
-async fn spool(rim: &Rim, plan: &Plan, message: &Bytes) -> Result<Vec<SpoolId>, Failure> {
+/// These letters in the spool, and no hint of them.
+async fn spool(
+    rim: &Rim,
+    plan: &Plan,
+    letters: Range<usize>,
+    message: &Bytes,
+) -> Result<Vec<SpoolId>, Failure> {
     let rim = Rim { queue: Arc::new(Silent), ..rim.clone() };
-    let mut spooled = Vec::with_capacity(plan.letters);
-    for chunk in (0..plan.letters).collect::<Vec<_>>().chunks(plan.in_flight) {
+    let mut spooled = Vec::with_capacity(letters.len());
+    for chunk in letters.collect::<Vec<_>>().chunks(plan.in_flight) {
         let doors: Vec<_> = chunk
             .iter()
             .map(|n| Ok(door::submit(&rim, submission(*n, plan.recipients, message)?)))
@@ -401,6 +458,9 @@ async fn provider(pki: &Pki, dir: &std::path::Path) -> Result<Provider, Failure>
         None,
     )?;
     for n in 0..MAILBOXES {
+        if n % MADE_AT_ONCE == 0 {
+            provider.rim().commit(std::mem::take(&mut draft)).await?;
+        }
         draft.insert(
             &Mailbox {
                 id: MailboxId(format!("mailbox-{n}")),
