@@ -14,4 +14,9 @@ impl Clock for SystemClock {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Instant::from_unix_s(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
     }
+
+    fn thousandths(&self) -> Option<u16> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u16::try_from(since.subsec_millis()).ok()
+    }
 }

@@ -95,7 +95,7 @@ struct Boundaries {
 impl Boundaries {
     fn new(seed: &str) -> Self {
         let level = |name: &str| {
-            let mut name = hex::encode(sha256([seed, ":", name]));
+            let mut name = smime::hex(&sha256([seed, ":", name]));
             name.truncate(32);
             ["=_", &name].concat()
         };

@@ -189,7 +189,7 @@ impl Certificate {
 
     /// SHA-256 of the octets in lower-case hex.
     pub fn sha256_hex(&self) -> String {
-        hex::encode(self.0.sha256)
+        crate::hex(&self.0.sha256)
     }
 
     /// The subject in the notation of RFC 4514, most specific attribute first.

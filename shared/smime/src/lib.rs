@@ -50,6 +50,14 @@ pub fn sha256<C: AsRef<[u8]>>(chunks: impl IntoIterator<Item = C>) -> [u8; 32] {
     out
 }
 
+/// A digest in lower-case hexadecimal digits. A letter has dozens: `hex::encode` would push them one by one.
+pub fn hex(digest: &[u8; 32]) -> String {
+    let mut digits = [0; 64];
+    // Twice as many digits as octets: it never fails.
+    let _ = hex::encode_to_slice(digest, &mut digits);
+    String::from_utf8_lossy(&digits).into_owned()
+}
+
 /// Text from outside as an error message may show it: short, and without control characters.
 fn excerpt(text: &str) -> String {
     text.chars().take(100).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()

@@ -111,7 +111,7 @@ pub async fn submit(rim: &Rim, submission: Submission) -> Result<SpoolId, DoorEr
 
     // 2. The id, before anything is stored. With an idempotency key it is the one that came first.
     let at = rim.now();
-    let fresh = SpoolId::new(at, rim.ids.fresh());
+    let fresh = rim.spool_id(at);
     let spool = match &submission.idempotency_key {
         Some(key) => claim(rim, Claim::new(&submission, key, fresh, at)).await?,
         None => fresh,
@@ -170,7 +170,7 @@ async fn take(rim: &Rim, arrival: Arrival, seen: Sighting, gate: Gate) -> Result
         return Err(DoorError::NoRecipient);
     }
     let at = rim.now();
-    let spool = SpoolId::new(at, rim.ids.fresh());
+    let spool = rim.spool_id(at);
     let ticket = Ticket {
         spool: spool.clone(),
         door: Door::Incoming,

@@ -12,14 +12,15 @@ use serde::{Deserialize, Serialize};
 pub struct SpoolId(String);
 
 impl SpoolId {
-    /// A new id from an instant and 128 fresh random bits.
+    /// A new id from an instant, the thousandths of its second, and 128 fresh random bits. Instants here have whole
+    /// seconds: where the clock does not say more, the rest of the time is random too.
     #[must_use]
-    pub fn new(at: Instant, random: u128) -> Self {
+    pub fn new(at: Instant, thousandths: Option<u16>, random: u128) -> Self {
         let millis = u64::try_from(at.unix_s()).unwrap_or(0).saturating_mul(1000);
         let mut ten = [0; 10];
         ten.copy_from_slice(&random.to_be_bytes()[6..]);
-        // The sub-second part is random too: instants here have whole seconds.
-        let millis = millis + u64::from(random.to_be_bytes()[0]) * 999 / 255;
+        let at_random = || u64::from(random.to_be_bytes()[0]) * 999 / 255;
+        let millis = millis + thousandths.map_or_else(at_random, |part| u64::from(part).min(999));
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &ten).into_uuid().simple().to_string())
     }
 
@@ -164,7 +165,7 @@ impl fmt::Display for BlobKey {
 /// we compose, or two copies of one act would not collide (design §5).
 #[must_use]
 pub fn blob_name(cause: &[u8]) -> String {
-    hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, cause))
+    smime::hex(&smime::sha256([cause]))
 }
 
 /// SHA-256 in hex, as it is written into rows and log entries.
@@ -256,9 +257,12 @@ mod tests {
 
     #[test]
     fn spool_ids_are_ordered_by_time_and_print_back() {
-        let early = SpoolId::new(Instant::from_unix_s(1_800_000_000), u128::MAX);
-        let late = SpoolId::new(Instant::from_unix_s(1_800_000_001), 0);
+        let early = SpoolId::new(Instant::from_unix_s(1_800_000_000), None, u128::MAX);
+        let late = SpoolId::new(Instant::from_unix_s(1_800_000_001), None, 0);
         assert!(early < late, "{early} {late}");
+        let part = |n, random| SpoolId::new(Instant::from_unix_s(1_800_000_000), Some(n), random);
+        assert!(part(7, u128::MAX) < part(8, 0));
+        assert_eq!(part(999, 7).unix_s(), 1_800_000_000);
         assert_eq!(SpoolId::parse(early.as_str()), Some(early));
         assert_eq!(SpoolId::parse("../etc"), None);
     }

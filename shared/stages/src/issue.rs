@@ -130,7 +130,7 @@ async fn store(rim: &Rim, act: &ActRow) -> Result<IssuedBytes, StageError> {
     let message = compose(rim, act, source.as_ref()).await?;
     let (sha256, size_bytes) = (smime::sha256(message.chunks()), message.len() as u64);
     match rim.blobs.put_hashed(&act.target, message, sha256).await? {
-        Put::New => Ok(IssuedBytes { sha256: hex::encode(sha256), size_bytes }),
+        Put::New => Ok(IssuedBytes { sha256: smime::hex(&sha256), size_bytes }),
         Put::Existing => {
             let (stored, sha256) = rim.blob_hashed(&act.target).await?;
             Ok(IssuedBytes { sha256, size_bytes: stored.len() as u64 })

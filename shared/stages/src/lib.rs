@@ -62,18 +62,20 @@ pub async fn run(rim: &Rim, job: &Job) -> Result<(), StageError> {
 
 async fn once(rim: &Rim, job: &Job) -> Result<(), StageError> {
     match job {
-        Job::Accept { spool } => accept::accept(rim, spool).await,
-        Job::Seal { act } => seal::seal(rim, act).await,
-        Job::Certify { act } => certify::certify(rim, act).await,
-        Job::Receive { spool } => receive::receive(rim, spool).await,
-        Job::ReceiveOwn { dispatch } => receive::receive_own(rim, dispatch).await,
+        // The large ones each in a box of its own size: a job takes no more room than it needs.
+        Job::Accept { spool } => Box::pin(accept::accept(rim, spool)).await,
+        Job::Seal { act } => Box::pin(seal::seal(rim, act)).await,
+        Job::Certify { act } => Box::pin(certify::certify(rim, act)).await,
+        Job::Receive { spool } => Box::pin(receive::receive(rim, spool)).await,
+        Job::ReceiveOwn { dispatch } => Box::pin(receive::receive_own(rim, dispatch)).await,
         Job::Deliver { mailbox, filing } => {
-            deliver::batch(rim, mailbox, std::slice::from_ref(filing)).await.pop().unwrap_or(Ok(()))
+            let filed = Box::pin(deliver::batch(rim, mailbox, std::slice::from_ref(filing))).await.pop();
+            filed.unwrap_or(Ok(()))
         }
-        Job::Dispatch { dispatch } => dispatch::dispatch(rim, dispatch).await,
+        Job::Dispatch { dispatch } => Box::pin(dispatch::dispatch(rim, dispatch)).await,
         Job::Spread { head } => spread::spread(rim, head).await,
         Job::Deadline { recipient } => watch::deadline(rim, recipient).await,
-        Job::Pack { row } => mailbox::pack(rim, row).await,
+        Job::Pack { row } => Box::pin(mailbox::pack(rim, row)).await,
         Job::Discard { row } => mailbox::discard(rim, row).await,
     }
 }

@@ -513,6 +513,11 @@ pub trait Directory: Send + Sync {
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Instant;
+    /// Thousandths of the running second, where it knows them: the ids of a second are in their order then. Nothing that
+    /// is written for others has them.
+    fn thousandths(&self) -> Option<u16> {
+        None
+    }
 }
 
 /// Randomness.

@@ -223,12 +223,16 @@ impl Incoming {
         let checks = &examination.checks;
         match examination.verdict {
             Verdict::Envelope(envelope) => self.envelope(rim, *envelope, addressed, virus, checks).await,
-            Verdict::Receipt(receipt) => self.receipt(rim, *receipt, addressed, virus, checks).await,
+            Verdict::Receipt(receipt) => {
+                Box::pin(self.receipt(rim, *receipt, addressed, virus, checks)).await
+            }
             Verdict::Anomaly { origin, certification, reason } => {
                 let signed = anomaly::Signed { origin, certification };
-                self.anomaly(rim, signed, reason, addressed, virus, checks).await
+                Box::pin(self.anomaly(rim, signed, reason, addressed, virus, checks)).await
             }
-            Verdict::Ordinary { reason } => self.ordinary(rim, reason, addressed, virus, checks).await,
+            Verdict::Ordinary { reason } => {
+                Box::pin(self.ordinary(rim, reason, addressed, virus, checks)).await
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use pec::Instant;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    BlobKey, StageError,
+    BlobKey, SpoolId, StageError,
     jobs::Hint,
     log::LogEntry,
     mailbox::{Bells, Crowds},
@@ -271,13 +271,19 @@ impl Rim {
     pub async fn blob_hashed(&self, key: &BlobKey) -> Result<(Bytes, String), StageError> {
         let found = self.blobs.get_hashed(key).await?;
         let (bytes, sha256) = found.ok_or_else(|| BlobError::Missing(key.clone()))?;
-        Ok((bytes, hex::encode(sha256)))
+        Ok((bytes, smime::hex(&sha256)))
     }
 
     /// Now.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// A new id for what came in at this instant.
+    #[must_use]
+    pub fn spool_id(&self, at: Instant) -> SpoolId {
+        SpoolId::new(at, self.clock.thousandths(), self.ids.fresh())
     }
 }
 

@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn only_tickets_are_swept() {
-        let id = SpoolId::new(Instant::from_unix_s(1_800_000_000), 7);
+        let id = SpoolId::new(Instant::from_unix_s(1_800_000_000), None, 7);
         assert_eq!(ticket_of(Door::Incoming, &BlobKey::spool_ticket(Door::Incoming, &id)), Some(id.clone()));
         assert_eq!(ticket_of(Door::Incoming, &BlobKey::spool_message(Door::Incoming, &id)), None);
         assert_eq!(ticket_of(Door::Submission, &BlobKey::spool_ticket(Door::Incoming, &id)), None);

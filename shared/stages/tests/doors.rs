@@ -124,7 +124,7 @@ fn a_submission_that_was_found_infected_before_the_door_is_refused() {
     for (scanned, refused) in [(None, 0), (Some(ses("PASS")), 0), (Some(ses("FAIL")), 1)] {
         let world = World::of(&ALFA);
         let submission = letter(&ALFA, &[ALFA.user("destinatario")], &[]);
-        let spool = SpoolId::new(world.now(), 7);
+        let spool = SpoolId::new(world.now(), None, 7);
         let ticket = Ticket {
             spool: spool.clone(),
             door: Door::Submission,

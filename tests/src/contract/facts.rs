@@ -453,7 +453,7 @@ pub async fn the_oldest_debt_is_due_first(facts: Arc<dyn Facts>) {
 
 /// The instant itself counts; the second before does not.
 pub async fn a_debt_is_due_at_its_instant_and_not_before(facts: Arc<dyn Facts>) {
-    let now = Debt::now(Job::Accept { spool: SpoolId::new(at(0), 7) }, at(0));
+    let now = Debt::now(Job::Accept { spool: SpoolId::new(at(0), None, 7) }, at(0));
     insert(&facts, [owing("later", 50), Row { debt: Some(now), ..row("p", "now", "{}") }]).await;
     assert!(due(&facts, 49, 10).await.is_empty());
     assert_eq!(due(&facts, 50, 10).await, ["later"]);
@@ -492,7 +492,8 @@ pub async fn postponing_wants_the_version_and_the_old_due(facts: Arc<dyn Facts>)
 
 /// Each job comes back as it was owed.
 pub async fn every_job_can_be_owed(facts: Arc<dyn Facts>) {
-    let (spool, row_key) = (SpoolId::new(at(0), 1), key("origin#x@pec.alfa.example", "act#acceptance#"));
+    let (spool, row_key) =
+        (SpoolId::new(at(0), None, 1), key("origin#x@pec.alfa.example", "act#acceptance#"));
     let mailbox = MailboxId("m-1".to_owned());
     let jobs = [
         Job::Accept { spool: spool.clone() },

@@ -183,7 +183,7 @@ fn settle(answer: Result<SpoolId, DoorError>) -> Result<(), IngestError> {
 /// A message whose sender is not the organisation's: `accept` logs and drops it (F7, design §4).
 async fn spool_unowned(rim: &Rim, mut transaction: Transaction, raw: &Bytes) -> Result<(), StageError> {
     let at = rim.now();
-    let spool = SpoolId::new(at, rim.ids.fresh());
+    let spool = rim.spool_id(at);
     let Channel { via, tls, .. } = channel(String::new());
     transaction.forward_paths.truncate(rim.limits.recipients_max);
     let ticket = Ticket {

@@ -9,7 +9,7 @@ const BEGIN: i64 = 1_767_222_000;
 /// A letter that came in so many seconds after the begin of the period.
 fn letter(after_s: i64, unique: u128) -> String {
     // The first octet of the random part moves it within its second.
-    SpoolId::new(Instant::from_unix_s(BEGIN + after_s), unique).pec_id("gestore.alfa.example")
+    SpoolId::new(Instant::from_unix_s(BEGIN + after_s), None, unique).pec_id("gestore.alfa.example")
 }
 
 fn entry(pec_id: &str, side: Side, event: Event, after_s: i64) -> LogEntry {

@@ -217,7 +217,7 @@ impl Incoming {
     fn spool_or_own(&self) -> SpoolId {
         match &self.from {
             super::Source::Spool(spool) => spool.clone(),
-            super::Source::Own(_) => SpoolId::new(self.at, 0),
+            super::Source::Own(_) => SpoolId::new(self.at, None, 0),
         }
     }
 }
