@@ -9,6 +9,7 @@ use std::{
     fs,
     ops::Range,
     path::PathBuf,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -543,6 +544,9 @@ impl Finish {
     }
 }
 
+/// What a port of the tables answers with.
+type Answer<'f, T> = Pin<Box<dyn Future<Output = Result<T, FactsError>> + Send + 'f>>;
+
 /// The tables, watched for receipts that are in a mailbox.
 struct Watched {
     inner: Arc<dyn Facts>,
@@ -561,8 +565,14 @@ impl Facts for Watched {
         }
         Ok(committed)
     }
-    async fn get(&self, key: &RowKey) -> Result<Option<StoredRow>, FactsError> {
-        self.inner.get(key).await
+    /// What a letter does most is passed on as it is: a future around it would be measured too.
+    fn get<'w, 'k, 'f>(&'w self, key: &'k RowKey) -> Answer<'f, Option<StoredRow>>
+    where
+        'w: 'f,
+        'k: 'f,
+        Self: 'f,
+    {
+        self.inner.get(key)
     }
     async fn query(
         &self,
