@@ -11,8 +11,8 @@ use std::{
 };
 
 /// Under load a group begins this long after the one before it: what it has in common (an fsync, pages, waking up) is
-/// shared by more. A letter takes some fifteen groups, so this costs it some 100 ms, and only where it has company.
-const PACE: Duration = Duration::from_millis(8);
+/// shared by more. A letter takes some ten groups, so this costs it some 100 ms, and only where it has company.
+const PACE: Duration = Duration::from_millis(16);
 
 /// Members of a group from which on there is load.
 const LOAD: usize = 3;
