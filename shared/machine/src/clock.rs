@@ -1,6 +1,6 @@
 //! The clock.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pec::Instant;
 use stages::ports::Clock;
@@ -11,12 +11,14 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Instant {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Instant::from_unix_s(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+        Instant::from_unix_s(i64::try_from(since_1970().as_secs()).unwrap_or(i64::MAX))
     }
 
     fn thousandths(&self) -> Option<u16> {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u16::try_from(since.subsec_millis()).ok()
+        u16::try_from(since_1970().subsec_millis()).ok()
     }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
