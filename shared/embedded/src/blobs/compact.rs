@@ -42,7 +42,7 @@ impl Compaction<'_> {
     pub(super) fn run(&self) -> io::Result<Compacted> {
         let mut done = Compacted::default();
         self.flush()?;
-        let suspects = self.shared.reader().newest().and_then(Index::suspects).map_err(io::Error::other)?;
+        let suspects = self.ask(Index::suspects)?;
         for segment in suspects {
             let all = numbers(self.shared.disk.as_ref(), &self.shared.segments_dir())?;
             if all.last() == Some(&segment) {
@@ -56,25 +56,20 @@ impl Compaction<'_> {
         Ok(done)
     }
 
+    /// Asks the index, as it is now.
+    fn ask<T>(&self, what: impl FnOnce(&Index) -> rusqlite::Result<T>) -> io::Result<T> {
+        self.shared.reader().newest().and_then(what).map_err(io::Error::other)
+    }
+
     fn look_at(&self, segment: u64, oldest: bool, done: &mut Compacted) -> io::Result<()> {
         let size = self.shared.segment(segment)?.size()?;
-        let live = self
-            .shared
-            .reader()
-            .newest()
-            .and_then(|index| index.live_bytes(segment))
-            .map_err(io::Error::other)?;
+        let live = self.ask(|index| index.live_bytes(segment))?;
         if live.saturating_mul(2) >= size {
             return Ok(());
         }
         // 1. What is still wanted moves. New keys can refer to a body only through a key that does, so this ends.
         loop {
-            let keys = self
-                .shared
-                .reader()
-                .newest()
-                .and_then(|index| index.keys_in(segment, KEYS_MAX))
-                .map_err(io::Error::other)?;
+            let keys = self.ask(|index| index.keys_in(segment, KEYS_MAX))?;
             if keys.is_empty() {
                 break;
             }
